@@ -36,7 +36,7 @@ _EXPECTED = (
 
 
 def main() -> int:
-    """The exit code."""
+    """Returns the exit code."""
     parser = Parser(prog="python -m bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}: all")
     parser.add_argument(
@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
 def measured(
     parts: list[str], subjects: list[Subject], steps: int, console: Console
 ) -> list[Row]:  # fmt: skip
-    """The rows of all parts, each printed with how long it took.
+    """Returns the rows of all parts, each printed with how long it took.
 
     A part whose programs cannot be had here is left out, saying why; SetupError where all are.
     """

@@ -33,7 +33,7 @@ _TOKENS = 3
 
 
 def stored(part: str) -> dict[str, float]:
-    """The bounds of a part by Row.key."""
+    """Returns the bounds of a part by Row.key."""
     bounds: dict[str, float] = json.loads(FILE.read_text())[part]
     return bounds
 
@@ -50,7 +50,8 @@ def chip_figures(folder: Path = FOLDER, *, signed: bool = False) -> Iterator[Row
 
 
 def native_chip_figures(folder: Path = FOLDER) -> Iterator[Row]:
-    """The same with native kernels, with frames of version 2 and 3 and where chips add up."""
+    """Yields the same with native kernels, with frames of version 2 and 3 and where chips add
+    up."""
     yield from _chip_bench(folder, kernels=RV32IM).rows(_CHIPS, SHIPPED.stem)
     yield from _chip_bench(folder, signed=True, kernels=RV32IM).rows(_CHIPS, SHIPPED.stem)
     yield from combining_figures(folder, RV32IM)
@@ -78,7 +79,7 @@ def _chip_bench(
 def combining_figures(
     folder: Path = FOLDER, kernels: KernelSet | None = None
 ) -> Iterator[Row]:
-    """The same of 5 chips that add up their partial sums themselves."""
+    """Returns the same of 5 chips that add up their partial sums themselves."""
     model = _shipped()
     recorded = requests(model, [BOS], _POSITION + 1)
     bench = CombiningBench(model, recorded, [_POSITION], folder, kernels)
@@ -100,8 +101,8 @@ def heap_figures() -> Iterator[Row]:
 
 
 def exceeded(rows: Iterable[Row], bounds: dict[str, float]) -> list[str]:
-    """What is wrong, a line for each row that is beyond its bound or has none, and for each bound
-    that no row belongs to."""
+    """Returns what is wrong, a line for each row that is beyond its bound or has none, and for
+    each bound that no row belongs to."""
     values = {row.key: row.value for row in rows}
     faults = [f"{key}: has no bound" for key in values.keys() - bounds.keys()]
     faults += [f"{key}: a bound for nothing" for key in bounds.keys() - values.keys()]

@@ -50,7 +50,7 @@ class ChipBench:
         kernels: KernelSet | None = None,
     ) -> None:
         """measured: the positions to tell of; signed: with frames of version 3, not 2; kernels:
-        machine code in place of viper's. Raises SetupError where QEMU cannot be had."""
+        machine code in place of viper's. Raises SetupError if QEMU cannot be had."""
         self.model, self._measured, self._signed = model, frozenset(measured), signed
         self._requests = [
             request
@@ -70,7 +70,7 @@ class ChipBench:
         """Instructions a token on the busiest of so many chips, whole and by phase; of one that
         signs, whole and those of its HMACs.
 
-        Raises EmulationError where a chip fails or the answers do not add up to the reference's.
+        Raises EmulationError if a chip fails or the answers do not add up to the reference's.
         """
         plan, runs = self.federation(chips)
         name = f"{name} {counted(chips)}{' signed' if self._signed else ''}"
@@ -98,8 +98,8 @@ class ChipBench:
                       "instr/collection", Label.EMULATED)  # fmt: skip
 
     def federation(self, chips: int) -> tuple[Plan, list[list[Measured]]]:
-        """The plan of so many chips, and what each of them did for each of the measured requests;
-        their answers have been checked. Raises EmulationError."""
+        """Returns the plan of so many chips, and what each of them did for each of the measured
+        requests; their answers have been checked. Raises EmulationError."""
         if chips not in self._federations:
             plan = tensor_plan(self.model, chips, signed=self._signed)
             runs = [self.run(plan, shard, inside=False) for shard in plan.shards]
@@ -108,11 +108,12 @@ class ChipBench:
         return self._federations[chips]
 
     def measured_requests(self) -> list[Request]:
-        """The requests of the positions that are measured."""
+        """Returns the requests of the positions that are measured."""
         return [request for request in self._requests if request.position in self._measured]
 
     def places(self) -> dict[int, list[int]]:
-        """Where the requests of each measured position are among those of `measured_requests`."""
+        """Returns where the requests of each measured position are among those of
+        `measured_requests`."""
         positions = [request.position for request in self.measured_requests()]
         return {
             measured: [i for i, position in enumerate(positions) if position == measured]
@@ -141,7 +142,8 @@ class ChipBench:
         return self._inside[plan.chips, chip]
 
     def run(self, plan: Plan, shard: Shard, inside: bool) -> list[Measured]:
-        """What a chip did for each request of `measured_requests`; inside: as Emulator.runs'."""
+        """Returns what a chip did for each request of `measured_requests`; inside: as
+        Emulator.runs'."""
         key = SESSION_KEY if self._signed else b""
         return self.emulator.runs(self.model, plan, shard, self.records, inside, key)
 
@@ -153,7 +155,7 @@ class ChipBench:
         return Record(request.frame(index, signer), request.position in self._measured, collects)
 
     def check(self, runs: list[list[Measured]]) -> None:
-        """Raises EmulationError where what all chips of a plan answered is not the reference's,
+        """Raises EmulationError if what all chips of a plan answered is not the reference's,
         or not signed as it should be."""
         signer = Signer(SESSION_KEY, len(runs)) if self._signed else None
         for i, request in enumerate(self.measured_requests()):
@@ -170,12 +172,13 @@ class ChipBench:
 
 
 def counted(chips: int) -> str:
-    """The count and its noun."""
+    """Returns the count and its noun."""
     return f"{chips} chip{'s' if chips > 1 else ''}"
 
 
 def read_values(encoded: bytes, signer: Signer | None = None) -> Ints:
-    """The partial sums or logits in an answer as it left the chip. Raises EmulationError."""
+    """Returns the partial sums or logits in an answer as it left the chip. Raises
+    EmulationError."""
     frame = bytearray(decode_frame(encoded.rstrip(b"\0")) or b"")
     try:
         length = verify_frame(frame, len(frame), signer)

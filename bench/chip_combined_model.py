@@ -88,7 +88,7 @@ class ChipCombined(Model):
             self.env.process(self.sent_to_chips(chips, size, deliver))
 
     def _steps(self, chip: int, member: _Member, request: Request) -> Events:
-        """What a chip does from a STEP to its answer."""
+        """Yields what a chip does from a STEP to its answer."""
         yield member.started
         tasks = self.phases * self.plan.config.layers
         part = self._part(chip)

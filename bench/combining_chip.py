@@ -37,7 +37,7 @@ _ROOM = MAX_FRAME - HEADER_SIZE - 12  # of a contribution on a serial line
 @dataclass(frozen=True)
 class Event:
     """A frame that comes to a chip. phase: of the work that it sets off, PHASE_VOCABULARY for the
-    end of a step, None where it only brings a part of a sum; layer: of that work."""
+    end of a step, None if it only brings a part of a sum; layer: of that work."""
 
     record: Record
     phase: int | None
@@ -85,7 +85,7 @@ class CombiningBench:
     def run(
         self, plan: Plan, shard: Shard, events: list[Event], inside: bool = False
     ) -> list[Measured]:
-        """What a chip did for each measured event; inside: as Emulator.runs'."""
+        """Returns what a chip did for each measured event; inside: as Emulator.runs'."""
         records = [event.record for event in events]
         runs = self._emulator.runs(self._model, plan, shard, records, inside)
         for position, at in self._places(plan).items():
@@ -100,7 +100,7 @@ class CombiningBench:
         return runs
 
     def _partial_sums(self, plan: Plan) -> list[list[Ints]]:
-        """Each chip's partial sums [dim] for each request but those of the vocabulary."""
+        """Returns each chip's partial sums [dim] for each request but those of the vocabulary."""
         if plan.chips in self._sums:
             return self._sums[plan.chips]
         sharded = ShardedModel.of(self._model, plan)
@@ -115,7 +115,7 @@ class CombiningBench:
         return self._sums[plan.chips]
 
     def events(self, plan: Plan, shard: Shard) -> list[Event]:
-        """All frames that come to a chip."""
+        """Returns all frames that come to a chip."""
         made: list[Event] = []
         others = [other.chip for other in plan.shards if other.chip != shard.chip]
         layers = self._model.config.layers
@@ -153,7 +153,7 @@ class CombiningBench:
         return line_frame(STEP, HOST, request.position, payload)
 
     def _places(self, plan: Plan) -> dict[int, list[int]]:
-        """Where the measured events of each position are in a run."""
+        """Returns where the measured events of each position are in a run."""
         each = 1 + 2 * self._model.config.layers * (plan.chips - 1)
         return {
             position: list(range(each * i, each * (i + 1)))
@@ -162,7 +162,7 @@ class CombiningBench:
 
 
 def _contribution(chip: int, plan: Plan, number: int, part: Ints) -> bytes:
-    """What a chip contributes to the sum with this number, as it is on the line."""
+    """Returns what a chip contributes to the sum with this number, as it is on the line."""
     sent: list[bytes] = []
 
     def send(frame: bytearray, kind: int, dst: int, number: int, length: int) -> None:

@@ -57,7 +57,7 @@ class Record:
 
 
 def radio_frames(frames: Iterable[bytes]) -> bytes:
-    """The frames that wait on the radio at the same time, as a record has them."""
+    """Returns the frames that wait on the radio at the same time, as a record has them."""
     return b"".join(len(frame).to_bytes(2, "little") + frame for frame in frames)
 
 
@@ -88,7 +88,7 @@ class Emulator:
     """Runs chips. collection: instructions of collecting the garbage of the one that was last."""
 
     def __init__(self, folder: Path = FOLDER, kernels: KernelSet | None = None) -> None:
-        """kernels: machine code that chips run in place of viper's. Raises SetupError where QEMU
+        """kernels: machine code that chips run in place of viper's. Raises SetupError if QEMU
         cannot be had."""
         self.collection = 0
         self._kernels = kernels
@@ -104,7 +104,7 @@ class Emulator:
         inside: bool = False,
         key: bytes = b"",
     ) -> list[Measured]:
-        """What the chip did for each record that is measured.
+        """Returns what the chip did for each record that is measured.
 
         inside: look into functions, which costs instructions, so that the whole is then no good;
         key: of the session whose frames are signed. Raises EmulationError.

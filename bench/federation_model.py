@@ -97,7 +97,7 @@ class Medium:
         self.shared_air = SharedAir(self.env, Random(f"{seed}/air"))
 
     def arrives(self) -> bool:
-        """Whether a frame is not lost at one receiver."""
+        """Returns whether a frame is not lost at one receiver."""
         return self._random.random() >= self.scenario.loss
 
     def computed(self, chip: int, instructions: float) -> Events:
@@ -107,17 +107,17 @@ class Medium:
             yield self.env.timeout(instructions / self.scenario.hertz)
 
     def to_chip(self, chip: int, size: int) -> Events:
-        """A frame on the chip's line, from the host."""
+        """Yields a frame on the chip's line, from the host."""
         yield self.env.timeout(USB_SECONDS)
         yield from self._on_line(self._down[chip], size)
 
     def to_host(self, chip: int, size: int) -> Events:
-        """A frame on the chip's line, to the host."""
+        """Yields a frame on the chip's line, to the host."""
         yield from self._on_line(self._up[chip], size)
         yield self.env.timeout(USB_SECONDS)
 
     def on_air(self, size: int, to_all: bool) -> Generator[simpy.Event, Any, bool]:
-        """A frame on the air; whether it came through."""
+        """Yields a frame on the air; whether it came through."""
         assert self.scenario.rate is not None
         self.air_frames += 1
         self.air_bytes += size
@@ -150,7 +150,8 @@ class Model(ABC):
         self.radio = scenario.rate is not None
 
     def outcome(self, tokens: int, first: int = 1) -> Outcome:
-        """The means over so many tokens, after `first` in which the host learns its pace."""
+        """Returns the means over so many tokens, after `first` in which the host learns its
+        pace."""
         self.env.run(self.env.process(self._tokens(first)))
         before = self._counts()
         self.env.run(self.env.process(self._tokens(tokens)))
@@ -181,7 +182,8 @@ class Model(ABC):
         return self.scenario.work.instructions(task, shard) + radio
 
     def sent_to_chips(self, chips: Sequence[int], size: int, deliver: Deliver) -> Events:
-        """A host's frame to some chips; deliver(chip) is called for those that it reaches."""
+        """Yields a host's frame to some chips; deliver(chip) is called for those that it
+        reaches."""
         if not self.radio:
             for chip in chips:
                 self.env.process(self._down(chip, size, deliver))
@@ -207,7 +209,7 @@ class Model(ABC):
                 deliver(chip)
 
     def sent_to_host(self, chip: int, size: int, deliver: Callable[[], object]) -> Events:
-        """A chip's frame to the host; deliver() is called if it arrives."""
+        """Yields a chip's frame to the host; deliver() is called if it arrives."""
         at = chip
         if self.radio and chip != GATEWAY:
             came = yield from self.medium.on_air(size, False)

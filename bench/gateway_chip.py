@@ -35,7 +35,8 @@ class GatewayBench:
         self._mtu = load(_BOARD).radio.mtu
 
     def fits(self, chips: int) -> bool:
-        """Whether all frames are short enough for the radio: fragments are not emulated."""
+        """Returns whether all frames are short enough for the radio: fragments are not
+        emulated."""
         _, runs = self._bench.federation(chips)
         answers = [answer for run in runs for answer in _answers(run)]
         requests = [_frame(record.frame) for record in self._bench.records]
@@ -62,9 +63,9 @@ class GatewayBench:
                 yield Row(what, TARGET, shape, value, unit, label)
 
     def runs(self, chips: int) -> list[Measured]:
-        """What the gateway did in both turns of each request that the bench measures.
+        """Returns what the gateway did in both turns of each request that the bench measures.
 
-        Raises EmulationError where not all of it was passed on as it came.
+        Raises EmulationError if not all of it was passed on as it came.
         """
         _, federation = self._bench.federation(chips)
         records = self._records(federation)
@@ -80,7 +81,7 @@ class GatewayBench:
         return runs
 
     def _records(self, federation: Sequence[Sequence[Measured]]) -> list[Record]:
-        """Each request, and after it the answers of all chips but the first."""
+        """Returns each request, and after it the answers of all chips but the first."""
         answers = zip(*(run for run in federation[1:]), strict=True)
         made: list[Record] = []
         for record in self._bench.records:
@@ -96,7 +97,8 @@ def _driver(use: RadioUse) -> int:
 
 
 def _answers(runs: Sequence[Measured]) -> list[bytes]:
-    """The frames of those that answered: a chip without a part in something says nothing."""
+    """Returns the frames of those that answered: a chip without a part in something says
+    nothing."""
     return [_frame(run.answer) for run in runs if run.answer]
 
 

@@ -90,7 +90,7 @@ class Boards:
         self._model, self._yields = model, yields
 
     def best(self, boards: BoardSet, drafts: bool = True) -> _Best:
-        """The fastest plan of one sequence. Raises ModelError where none fits."""
+        """Returns the fastest plan of one sequence. Raises ModelError if none fits."""
         plans, problems = find_plans(self._model, boards)
         found = [self._drafted(plan, boards, drafts) for plan in plans]
         if not found:
@@ -98,7 +98,7 @@ class Boards:
         return max(found, key=lambda one: one.rate)
 
     def together(self, boards: BoardSet, sequences: int) -> _Best:
-        """The fastest plan of several, in all."""
+        """Returns the fastest plan of several, in all."""
         found = []
         for plan in find_plans(self._model, boards)[0]:
             with suppress(ModelError):
@@ -238,7 +238,7 @@ class _Task:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code."""
+    """Returns the exit code."""
     parser = Parser(prog="python -m bench.goals", description=__doc__)
     add = parser.add_argument
     add("--model", default=os.environ.get("MODEL") or str(SHIPPED), metavar="FILE",

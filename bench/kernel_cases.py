@@ -44,7 +44,7 @@ class Case(NamedTuple):
 
 
 def matvec(rows: int, columns: int) -> Case:
-    """A matrix-vector product, in the blocks of columns in which shards hold matrices."""
+    """Returns a matrix-vector product, in the blocks of columns in which shards hold matrices."""
     return Case("matvec", f"{rows}x{columns}", "MAC", partial(_matvec, rows, columns))
 
 
@@ -56,7 +56,8 @@ def matmul(rows: int, columns: int, count: int) -> Case:
 
 
 def attention(head_dim: int, positions: int) -> list[Case]:
-    """The parts of attention over so many positions, in the order in which a head takes them.
+    """Returns the parts of attention over so many positions, in the order in which a head takes
+    them.
 
     `run` of each is for a kernel that stops after it, and so does what those before do as well.
     """
@@ -73,7 +74,8 @@ def attention(head_dim: int, positions: int) -> list[Case]:
 
 
 def elementwise(count: int, head_dim: int) -> list[Case]:
-    """The kernels that go over vectors: `count` elements or so, in heads where they are."""
+    """Returns the kernels that go over vectors: `count` elements or so, in heads where they
+    are."""
     heads = count // head_dim
     whole = f"{heads * head_dim}"
     return [
@@ -130,7 +132,7 @@ def _matmul(rows: int, columns: int, count: int, module: EmulatedModule) -> int:
 
 
 def _attend(head_dim: int, positions: int, part: str, module: EmulatedModule) -> int:
-    """All parts up to `part`, for heads that share their keys and values."""
+    """Returns all parts up to `part`, for heads that share their keys and values."""
     numbers = _numbers(head_dim + positions)
     keys = numbers.integers(-_LIMIT, _LIMIT + 1, (positions, head_dim))
     q = numbers.integers(-_LIMIT, _LIMIT + 1, (_HEADS, head_dim))

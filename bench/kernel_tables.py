@@ -94,7 +94,7 @@ def _passed(figures: Figures, label: str, rows: str) -> Cells:
 
 
 def native_chip(figures: Figures) -> list[Cells]:
-    """A whole chip's instructions for a token with native kernels."""
+    """Returns a whole chip's instructions for a token with native kernels."""
     made: list[Cells] = [["", "kernels", "position 128", "goal", "viper", "machine code alone"]]
     for name, goals in _NATIVE_CHIP_GOALS.items():
         for shape, goal in goals.items():

@@ -30,7 +30,8 @@ _HEAD_DIM = 8
 
 
 def cases_of_shapes() -> list[Case]:
-    """The goals' shapes, attention at head size 8, and the other kernels at 64 elements."""
+    """Returns the goals' shapes, attention at head size 8, and the other kernels at 64
+    elements."""
     products = [matvec(rows, columns) for rows, columns in SHAPES]
     passes = [
         matmul(rows, columns, count) for rows, columns in SHAPES for count in PASSED
@@ -45,7 +46,8 @@ def cases_of_shapes() -> list[Case]:
 
 
 def cases_of_model(config: Config) -> list[Case]:
-    """The kernels at the shapes of a model's shares, on one chip and on the busiest of five."""
+    """Returns the kernels at the shapes of a model's shares, on one chip and on the busiest of
+    five."""
     products = {}
     for chips in _CHIPS:
         for case in _products(config, chips):
@@ -59,7 +61,7 @@ def cases_of_model(config: Config) -> list[Case]:
 
 
 def _products(config: Config, chips: int) -> Iterator[Case]:
-    """The matrices of the chip with the most heads, where groups of heads stay together."""
+    """Yields the matrices of the chip with the most heads, where groups of heads stay together."""
     groups = -(-config.kv_heads // chips)
     q_rows = groups * (config.heads // config.kv_heads) * config.head_dim
     units, rows = -(-config.hidden_dim // chips), -(-config.vocab_size // chips)
@@ -130,7 +132,7 @@ def attention_modules(
 def figure(
     case: Case, module: EmulatedModule, target: str, name: str = "", before: int = 0
 ) -> Row:
-    """One case's row; before: instructions that are another's. Raises WrongResult where the kernel
+    """One case's row; before: instructions that are another's. Raises WrongResult if the kernel
     computes something else."""
     module.clear()
     work = case.run(module)

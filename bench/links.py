@@ -54,7 +54,7 @@ class Traffic:
 
 
 def counted(model: QuantizedModel, link: str, chips: int, mode: str, tokens: int) -> Traffic:
-    """What `tokens` tokens took. Raises ClusterError, SetupError without a MicroPython."""
+    """Returns what `tokens` tokens took. Raises ClusterError, SetupError without a MicroPython."""
     reduce = mode.partition(",")[0]
     simulated = SimulatedChips.alike(chips, link, parallelism=Parallelism(reduce=reduce))
     with open_cluster(model, simulated) as started:

@@ -56,7 +56,7 @@ def parts(need: HeapNeed) -> dict[str, int]:
 
 
 def of_family(dim: int) -> Config:
-    """The model of the family with so many elements of its residual stream."""
+    """Returns the model of the family with so many elements of its residual stream."""
     return Config(
         dim=dim,
         hidden_dim=8 * dim // 3,
@@ -69,8 +69,8 @@ def of_family(dim: int) -> Config:
 
 
 def largest(board: Board) -> tuple[Config, int] | None:
-    """The largest model of the family that five such boards hold over radio, and its parameters;
-    None where they hold none."""
+    """Returns the largest model of the family that five such boards hold over radio, and its
+    parameters; None if they hold none."""
     found = None
     for dim in _DIMS:
         config = of_family(dim)
@@ -101,7 +101,7 @@ def parameters(config: Config) -> int:
 
 
 def _holds(config: Config, board: Board) -> bool:
-    """Whether the boards hold it where units and rows are divided evenly."""
+    """Returns whether the boards hold it where units and rows are divided evenly."""
     room = 8 * MAX_PAYLOAD // (config.dim * _SUM_BITS)
     positions = min(MAX_POSITIONS_RADIO, room)
     link = Link("espnow", mtu=board.radio.mtu, gateway_code=board.gateway_code())

@@ -28,18 +28,18 @@ _Figures = TypeVar("_Figures")
 def fill_tables(
     text: str, tables: Mapping[str, Callable[[_Figures], list[Cells]]], figures: _Figures
 ) -> str:
-    """The page with the tables that it names made anew. Raises KeyError for one that nothing
-    makes, and what making one does."""
+    """Returns the page with the tables that it names made anew. Raises KeyError for one that
+    nothing makes, and what making one does."""
     return _TABLE.sub(lambda at: at[1] + markdown(tables[at[2]](figures)), text)
 
 
 def with_tables(text: str, figures: Figures) -> str:
-    """The page with its tables made of these figures. Raises MissingFigure."""
+    """Returns the page with its tables made of these figures. Raises MissingFigure."""
     return fill_tables(text, TABLES, figures)
 
 
 def markdown(cells: list[Cells]) -> str:
-    """A table, its first row the heading."""
+    """Returns a table, its first row the heading."""
     heading, *rows = cells
     lines = [heading, ["---"] * len(heading), *rows]
     return "".join(re.sub(" +", " ", f"| {' | '.join(line)} |\n") for line in lines)

@@ -22,14 +22,14 @@ class Figures:
         self.used: set[tuple[str, str, str]] = set()
 
     def get(self, name: str, target: str, shape: str) -> float | None:
-        """The value, None where there is none."""
+        """Returns the value, None if there is none."""
         key = name, target, shape
         if key in self._values:
             self.used.add(key)
         return self._values.get(key)
 
     def value(self, name: str, target: str, shape: str) -> float:
-        """The value; raises MissingFigure where there is none."""
+        """Returns the value; raises MissingFigure where there is none."""
         found = self.get(name, target, shape)
         if found is None:
             raise MissingFigure(f"no figure {name} | {target} | {shape}")
@@ -37,7 +37,8 @@ class Figures:
 
 
 def goal_cell(value: float, goal: float | None, unit: str = "") -> str:
-    """The goal; in bold where the value, of as many digits as tables show, is beyond it."""
+    """Returns the goal; in bold where the value, of as many digits as tables show, is beyond
+    it."""
     if goal is None:
         return ""
     text = f"{goal:g}{unit}"

@@ -50,7 +50,7 @@ _BOARDS = {
 }
 
 def chip(figures: Figures) -> list[Cells]:
-    """A whole chip's instructions for a token, and what it allocates."""
+    """Returns a whole chip's instructions for a token, and what it allocates."""
     heads = [f"position {position}" for position in _CHIP_POSITIONS]
     made: list[Cells] = [["", *heads, "goal at 128", "allocated"]]
     goals = {counted(chips): goal for chips, goal in _CHIP_GOALS.items()}
@@ -68,7 +68,7 @@ def chip(figures: Figures) -> list[Cells]:
 
 
 def phases(figures: Figures) -> list[Cells]:
-    """Where a chip's instructions go."""
+    """Returns where a chip's instructions go."""
     made: list[Cells] = [["", *(counted(chips) for chips in _CHIP_GOALS)]]
     for phase, label in _PHASES.items():
         counts = (
@@ -147,7 +147,7 @@ def scaling(figures: Figures) -> list[Cells]:
 
 
 def air(figures: Figures) -> list[Cells]:
-    """The model of the air and of a line, beside what others measured."""
+    """Returns the model of the air and of a line, beside what others measured."""
     made: list[Cells] = [["between two boards", "modelled", "published", "difference"]]
     for mbit in MODULATIONS:
         for whom in ("to all", "to one"):
@@ -167,7 +167,7 @@ def air(figures: Figures) -> list[Cells]:
 
 
 def collisions(figures: Figures) -> list[Cells]:
-    """What collisions on the air cost."""
+    """Returns what collisions on the air cost."""
     made: list[Cells] = [
         ["rate", "who adds", "chips", "taking turns", "with collisions", "frames that collide",
          "by rank", "frames that collide"]
@@ -223,7 +223,7 @@ def memory(figures: Figures) -> list[Cells]:
 
 
 def largest(figures: Figures) -> list[Cells]:
-    """The largest model that five boards hold."""
+    """Returns the largest model that five boards hold."""
     made: list[Cells] = [["board", "heap over radio", "dim", "layers", "parameters"]]
     for board, label in _BOARDS.items():
         values = (

@@ -45,7 +45,7 @@ class Subject:
     loaded: LoadedModel | None = None
 
     def positions(self) -> list[int]:
-        """Where a chip's work is counted: as far as the model's context goes."""
+        """Returns where a chip's work is counted: as far as the model's context goes."""
         last = self.model.config.context - 1
         return sorted({min(position, last) for position in POSITIONS})
 
@@ -90,7 +90,7 @@ def _native(
     positions: list[int],
     console: Console,
 ) -> Iterator[Row]:
-    """The same chips with native kernels: whole ones where QEMU has their processor."""
+    """Yields the same chips with native kernels: whole ones where QEMU has their processor."""
     for signed in (True, False):
         bench = ChipBench(subject.model, recorded, positions, signed=signed, kernels=RV32IM)
         for chips in CHIPS:
@@ -145,7 +145,7 @@ def speed_rows(subjects: list[Subject], steps: int, console: Console) -> Iterato
 
 
 def air_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
-    """The model of the air beside what others measured, and what collisions cost."""
+    """Yields the model of the air beside what others measured, and what collisions cost."""
     yield from air.throughput_rows()
     for subject in subjects:
         _say(console, f"{subject.name}: federations whose frames collide")
@@ -168,7 +168,7 @@ def memory_rows(subjects: list[Subject], steps: int, console: Console) -> Iterat
 
 
 def peer_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
-    """The float model, and others' all-reduces."""
+    """Yields the float model, and others' all-reduces."""
     for subject in subjects:
         if subject.loaded and isinstance(subject.loaded.weights, Checkpoint):
             count = min(steps, subject.model.config.context)
@@ -196,7 +196,8 @@ def simulation_rows(subjects: list[Subject], steps: int, console: Console) -> It
 
 
 def faults(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
-    """What clusters bear; of a small model with random weights, whatever the subjects are."""
+    """Yields what clusters bear; of a small model with random weights, whatever the subjects
+    are."""
     _say(console, "losses, restarts, forgeries and malformed answers in virtual time, long runs")
     yield from fault_rows()
 

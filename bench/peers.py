@@ -26,7 +26,7 @@ _TIMEOUT_S = 120
 
 
 def figures(checkpoint: Checkpoint, steps: int, name: str) -> Iterator[Row]:
-    """The float model's greedy tokens a second, one stream, and bytes of all-reduces."""
+    """Yields the float model's greedy tokens a second, one stream, and bytes of all-reduces."""
     yield float_speed(checkpoint, steps, name)
     yield from all_reduces(checkpoint.config, name)
 
@@ -47,7 +47,7 @@ def llama2c_speed(
 ) -> Row:
     """Tokens a second of llama2.c's own program, compiled from `source`, its run.c, with -O3.
 
-    Raises SetupError where it cannot be compiled, or does not tell.
+    Raises SetupError if it cannot be compiled, or does not tell.
     """
     with tempfile.TemporaryDirectory() as folder:
         program, model, tokens = (Path(folder) / part for part in ("run", "model", "tokens"))
@@ -63,7 +63,7 @@ def llama2c_speed(
 
 
 def _output(command: list[str | Path]) -> str:
-    """What a program says on both its files. Raises SetupError."""
+    """Returns what a program says on both its files. Raises SetupError."""
     try:
         ended = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_TIMEOUT_S

@@ -61,7 +61,7 @@ class _Buffers:
         self._placed: dict[int, tuple[int, memoryview]] = {}
 
     def address(self, buffer: Any) -> int:
-        """Where a buffer is, or part of one that a memoryview shows."""
+        """Returns where a buffer is, or part of one that a memoryview shows."""
         whole = memoryview(buffer.obj if isinstance(buffer, memoryview) else buffer).cast("B")
         start = np.frombuffer(whole, np.uint8).ctypes.data
         if start not in self._placed:
@@ -109,7 +109,7 @@ class ProgramChip:
     def _placed_kernels(
         self, source: str, kernels: KernelSet, head_dim: int
     ) -> dict[str, int]:
-        """The addresses of kernels' cores."""
+        """Returns the addresses of kernels' cores."""
         cores = {}
         for path in TWINS:
             text = source if path == KERNELS else (SOURCES / path).read_text()
@@ -166,13 +166,14 @@ class ProgramChip:
         return spent, memory.content(address(link._encoded), max(size, 0))
 
     def _called(self, name: str, *words: int) -> tuple[int, int]:
-        """What a core gives for argument words, and its instructions."""
+        """Returns what a core gives for argument words, and its instructions."""
         execution = self._processor.call_core(self._cores[name], *words)
         return execution.result, execution.instructions
 
 
 def _firmware(name: str, **others: Any) -> dict[str, Any]:
-    """A module of firmware/compute that is for chips alone, with others of its functions."""
+    """Returns a module of firmware/compute that is for chips alone, with others of its
+    functions."""
     path = SOURCES / "firmware" / "compute" / f"{name}.py"
     tree = ast.parse(path.read_text())
     # What only MicroPython has, it has for functions that others stand for here.
@@ -197,7 +198,7 @@ def _looked_up() -> Sequence[str]:
 
 
 def _matrices(source: str) -> Mapping[int, Any]:
-    """A kernel module's MATVEC, with what stands for its functions."""
+    """Returns a kernel module's MATVEC, with what stands for its functions."""
     table = source[source.index("MATVEC = ") + len("MATVEC = ") :]
     made: Mapping[int, Any] = eval(table, {"__builtins__": {}}, _Names())
     return made

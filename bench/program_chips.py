@@ -35,7 +35,7 @@ class ProgramBench:
     def rows(self, chips: int, name: str, kernels: KernelSet) -> Iterator[Row]:
         """Instructions a token on the busiest of so many chips, whole and in machine code.
 
-        Raises EmulationError where the answers do not add up to the reference's.
+        Raises EmulationError if the answers do not add up to the reference's.
         """
         around, native = self._runtime(chips), self._native(chips, kernels)
         for position, at in self._bench.places().items():
@@ -77,7 +77,7 @@ class ProgramBench:
     def _run(
         self, plan: Plan, shard: Shard, kernels: KernelSet, sums: list[list[Ints]]
     ) -> list[int]:
-        """The chip's counts; adds its answers to `sums`."""
+        """Returns the chip's counts; adds its answers to `sums`."""
         chip = ProgramChip(self._bench.model, plan, shard, kernels, self._caches)
         counts = []
         for index, request in enumerate(self._bench.measured_requests()):

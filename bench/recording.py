@@ -25,8 +25,8 @@ SESSION_KEY = bytes(range(32))  # of version 3 frames, in a session that has beg
 def line_frame(
     kind: int, src: int, sequence: int, payload: bytes, signer: Signer | None = None
 ) -> bytes:
-    """A message to all as it is on a serial line, in COBS and ended: of version 3 with a signer,
-    else of version 2."""
+    """Returns a message to all as it is on a serial line, in COBS and ended: of version 3 with a
+    signer, else of version 2."""
     version, length = 3 if signer else 2, len(payload)
     frame = bytearray(HEADER_SIZE + length + TRAILER_SIZE[version])
     frame[HEADER_SIZE : HEADER_SIZE + length] = payload
@@ -47,13 +47,13 @@ class Request:
     token: int = 0
 
     def payload(self) -> bytes:
-        """The COMPUTE message's."""
+        """Returns the COMPUTE message's."""
         return encode_compute(
             SEQUENCE_ID, self.layer, self.phase, self.position, 1, self.x.astype("<i2").tobytes()
         )
 
     def frame(self, sequence: int, signer: Signer | None = None) -> bytes:
-        """The COMPUTE message on a UART, in COBS."""
+        """Returns the COMPUTE message on a UART, in COBS."""
         return line_frame(COMPUTE, HOST, sequence, self.payload(), signer)
 
 
@@ -80,7 +80,7 @@ class _Recorder(Reference):
         return self._noted(index, PHASE_FEED_FORWARD, x, super().feed_forward(index, x))
 
     def step_greedily(self, token: int) -> int:
-        """The likeliest token after one more."""
+        """Returns the likeliest token after one more."""
         self._token = token
         x = final_activation(self.model, [token], self)
         classifier = self.model.classifier
@@ -97,14 +97,15 @@ class _Recorder(Reference):
 
 
 def requests(model: QuantizedModel, tokens: list[int], positions: int) -> list[Request]:
-    """All requests of so many positions: the text that `tokens` begin, continued greedily."""
+    """Returns all requests of so many positions: the text that `tokens` begin, continued
+    greedily."""
     return record(model, tokens, positions)[0]
 
 
 def record(
     model: QuantizedModel, tokens: list[int], positions: int
 ) -> tuple[list[Request], Caches]:
-    """The same requests, and what caches hold after them."""
+    """Returns the same requests, and what caches hold after them."""
     recorder, token = _Recorder(model, positions), 0
     for position in range(positions):
         token = recorder.step_greedily(tokens[position] if position < len(tokens) else token)

@@ -56,7 +56,7 @@ def print_rows(title: str, rows: Sequence[Row], console: Console) -> None:
 
 
 def stored(path: Path) -> list[Row]:
-    """The rows of a page's figures, as lists of the fields."""
+    """Returns the rows of a page's figures, as lists of the fields."""
     return [
         Row(name, target, shape, value, unit, Label(label))
         for name, target, shape, value, unit, label in json.loads(path.read_text())
@@ -74,7 +74,7 @@ def _figure(value: float) -> str:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows that `write` wrote. Raises OSError."""
+    """Returns the rows that `write` wrote. Raises OSError."""
     return [Row(**row) for row in json.loads(path.read_text())]
 
 

@@ -33,7 +33,7 @@ KINDS = (_MODEL, _EVENTS, _TOGETHER)
 
 def figures(model: QuantizedModel, name: str) -> Iterator[Row]:
     """Rows of each speed, unsigned and signed: frames and bytes of a token on all lines, tokens a
-    second of one sequence and of several; none where the boards do not hold the model."""
+    second of one sequence and of several; none if the boards do not hold the model."""
     for signed in (False, True):
         for baud in BAUDS:
             shape = f"{name} {shape_of(baud, signed)}"
@@ -43,7 +43,7 @@ def figures(model: QuantizedModel, name: str) -> Iterator[Row]:
 
 
 def shape_of(baud: int, signed: bool) -> str:
-    """What a row is of, beside the model."""
+    """Returns what a row is of, beside the model."""
     return f"{CHIPS} chips at {baud} baud{', signed' * signed}"
 
 

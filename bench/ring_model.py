@@ -84,7 +84,7 @@ class RingModel:
         self._host = _Host(self, scenario.sequences)
 
     def outcome(self, tokens: int, first: int = 4) -> RingOutcome:
-        """The means over so many tokens, after `first` in which the ring fills."""
+        """Returns the means over so many tokens, after `first` in which the ring fills."""
         self.env.run(self._host.generated(first))
         before = self.env.now, self.frames, self.bytes
         self.env.run(self._host.generated(tokens))
@@ -92,12 +92,12 @@ class RingModel:
         return RingOutcome(*(each / tokens for each in spent))
 
     def synchronizations(self, chip: int) -> list[Synchronization]:
-        """Those of a chip's layers, and of the answer where it is the last."""
+        """Returns those of a chip's layers, and of the answer where it is the last."""
         layers = self.plan.stage_of(chip).layers
         return [each for each in self._token if each.layer in layers]
 
     def find(self, source: int, destination: int, acknowledges: bool = False) -> Message:
-        """The message of a token from one to another, or what says that one was taken."""
+        """Returns the message of a token from one to another, or what says that one was taken."""
         every = (m for each in self._token for m in (*each.requests, *each.answers))
         wanted = source, destination, acknowledges
         return next(m for m in every if (m.source, m.destination, m.kind == ACK) == wanted)
@@ -245,7 +245,7 @@ class _Host:
         self._tokens, self._goal, self._done = 0, 0, ring.env.event()
 
     def generated(self, tokens: int) -> simpy.Event:
-        """An event when so many more tokens are there."""
+        """Returns an event when so many more tokens are there."""
         self._goal, self._done = self._tokens + tokens, self._env.event()
         self._send_next()
         return self._done
@@ -266,7 +266,7 @@ class _Host:
                 self._env.process(self._chosen())
 
     def _chosen(self) -> Events:
-        """A token's logits are looked at, and its sequence has a STEP to send."""
+        """Yields a token's logits are looked at, and its sequence has a STEP to send."""
         yield self._env.timeout(HOST_SECONDS)
         self._tokens += 1
         self._queue.append(0)

@@ -48,7 +48,7 @@ class SpeedModel:
         position: int,
         folder: Path = FOLDER,
     ) -> None:
-        """requests: recorded, up to `position`. Raises SetupError where QEMU cannot be had."""
+        """requests: recorded, up to `position`. Raises SetupError if QEMU cannot be had."""
         self._model, self._position = model, position
         # Caches as long as the model allows, up to where the position asks for no more.
         self._context = min(model.config.context, 2 * position)
@@ -77,8 +77,8 @@ class SpeedModel:
         cycles: float,
         greedy: bool = False,
     ) -> tuple[Outcome, bool]:
-        """What the federation does, and whether each board's heap holds its share; greedy: chips
-        that add up answer with their best tokens."""
+        """Returns what the federation does, and whether each board's heap holds its share; greedy:
+        chips that add up answer with their best tokens."""
         mtu = None if rate is None else board.radio.mtu
         plan = tensor_plan(self._model, chips, self._context, mtu=mtu, reduce=combine)
         kernels = native_kernels(board.chip)
@@ -138,7 +138,7 @@ class SpeedModel:
                 yield _row("worst error of the fit", target, shape, value, "%")
 
     def constants(self) -> Iterator[str]:
-        """The fitted formulas, in lines for people."""
+        """Yields the fitted formulas, in lines for people."""
         for combine, by_target in self.works.items():
             for target, work in by_target.items():
                 where = f"{_WORDS[combine]}, {target}, position {self._position}"

@@ -79,7 +79,7 @@ class Work:
         return sum(factor * amount for factor, amount in terms)
 
     def described(self) -> str:
-        """The formulas in words."""
+        """Returns the formulas in words."""
         return "; ".join(
             f"{TASKS[task]} " + " + ".join(
                 f"{value:,.0f}{f' x {name}' if name else ''}"
@@ -90,8 +90,8 @@ class Work:
 
 
 def fitted(samples: Iterable[Sample], scales: Mapping[str, float]) -> Work:
-    """The Work by least squares, for a target on which kernels of a kind take `scales` times what
-    they take on rv32imc."""
+    """Returns the Work by least squares, for a target on which kernels of a kind take `scales`
+    times what they take on rv32imc."""
     by_task: dict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
         by_task[sample.task].append(sample)
@@ -106,13 +106,13 @@ def fitted(samples: Iterable[Sample], scales: Mapping[str, float]) -> Work:
 
 
 def scaled(sample: Sample, scales: Mapping[str, float]) -> float:
-    """The sample's instructions where kernels take `scales` times as many."""
+    """Returns the sample's instructions where kernels take `scales` times as many."""
     more = sum((scales.get(kind, 1.0) - 1) * count for kind, count in sample.inside.items())
     return sample.instructions + more
 
 
 def kernel_scales(rows: Iterable[Row], target: str) -> dict[str, float]:
-    """What a target's or a set's kernels take over viper's on rv32imc, by kind of work."""
+    """Returns what a target's or a set's kernels take over viper's on rv32imc, by kind of work."""
     values = {(f"{row.name} {row.shape}", row.target): row.value for row in rows}
     return {
         kind: values[kernel, target] / values[kernel, "rv32imc"]
@@ -121,7 +121,7 @@ def kernel_scales(rows: Iterable[Row], target: str) -> dict[str, float]:
 
 
 def works(samples: Sequence[Sample], native: Sequence[Sample] = ()) -> dict[str, Work]:
-    """The Work with each set of kernels, by its name.
+    """Returns the Work with each set of kernels, by its name.
 
     samples: with viper's kernels; native: of the same tasks with rv32im's, where these are more
     than other kernels: no bytecode between them. Without, only kernels are other ones.
@@ -157,8 +157,8 @@ def _features(task: int, shard: Shard | None) -> tuple[float, ...]:
 def host_samples(
     model: QuantizedModel, bench: ChipBench, *, inside: bool = True
 ) -> list[Sample]:
-    """Where the host adds up: one sample for each task of each share that differs; inside: as of
-    the other samples."""
+    """Returns where the host adds up: one sample for each task of each share that differs; inside:
+    as of the other samples."""
 
     def runs(plan: Plan, shard: Shard, inside: bool) -> list[Measured]:
         return bench.run(plan, shard, inside)
@@ -170,8 +170,8 @@ def host_samples(
 def combining_samples(
     model: QuantizedModel, bench: CombiningBench, *, inside: bool = True
 ) -> list[Sample]:
-    """The same where chips combine; one chip alone does all in one go and gives none. inside: look
-    into functions, which those of native kernels' programs do not allow."""
+    """Returns the same where chips combine; one chip alone does all in one go and gives none.
+    inside: look into functions, which those of native kernels' programs do not allow."""
 
     def tasks(plan: Plan, shard: Shard) -> list[int]:
         events = bench.events(plan, shard)
@@ -207,7 +207,7 @@ def _samples(
 def _means(
     shard: Shard, tasks: Sequence[int], whole: list[Measured], inside: list[Measured]
 ) -> list[Sample]:
-    """A sample of each task that the chip has a part in: the mean over all layers."""
+    """Returns a sample of each task that the chip has a part in: the mean over all layers."""
     samples = []
     for task in sorted(set(tasks)):
         own = (shard.heads, shard.units, shard.rows, True)[task]

@@ -56,7 +56,7 @@ def _assess(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code: 1 also where nothing fits."""
+    """Returns the exit code: 1 also where nothing fits."""
     options = parse_options(arguments)
     return exit_code(lambda: run(options), (BoardError, ModelError))
 

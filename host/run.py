@@ -86,7 +86,7 @@ def run(options: argparse.Namespace, console: Console, display: Display) -> int:
 
 
 def _shows_choice(options: argparse.Namespace) -> bool:
-    """Whether there is a reader for what was chosen: whoever gets the table, or types."""
+    """Returns whether there is a reader for what was chosen: whoever gets the table, or types."""
     if options.verbose:
         return True
     if options.json or not is_chosen_by_planner(options):
@@ -96,7 +96,7 @@ def _shows_choice(options: argparse.Namespace) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code."""
+    """Returns the exit code."""
     options = parse_options(arguments)
     hold_standard_files()
     if isinstance(sys.stdout, io.TextIOWrapper):

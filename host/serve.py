@@ -114,7 +114,7 @@ async def _serve(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code."""
+    """Returns the exit code."""
     options = parse_options(arguments)
     logging.basicConfig(
         level=logging.DEBUG if options.verbose else logging.ERROR, format="%(message)s"

@@ -99,7 +99,7 @@ def iterate_lines(stream: io.BufferedIOBase) -> Iterator[str | TextError]:
     """Yields the lines of a stream as they come, without their ends; in the place of one that is
     no text, the error that says why.
 
-    Raises TextError where nothing of the stream can be read.
+    Raises TextError if nothing of the stream can be read.
     """
     start = _read_mark(stream)
     mark, encoding = _find_mark(start)
@@ -121,7 +121,7 @@ def iterate_lines(stream: io.BufferedIOBase) -> Iterator[str | TextError]:
 def _iterate_wide(
     stream: io.BufferedIOBase, start: bytes, encoding: str
 ) -> Iterator[str | TextError]:
-    """The lines of UTF-16 or UTF-32, `start` being what was read of them."""
+    """Yields the lines of UTF-16 or UTF-32, `start` being what was read of them."""
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), True)
     text, data = "", start or stream.read1()
     while data:
@@ -135,7 +135,7 @@ def _iterate_wide(
 
 
 def _decode_piece(decoder: io.IncrementalNewlineDecoder, data: bytes, encoding: str) -> str:
-    """The text that `data`, nothing for the end, completes. Raises TextError."""
+    """Returns the text that `data`, nothing for the end, completes. Raises TextError."""
     try:
         return decoder.decode(data, final=not data)
     except UnicodeDecodeError:
@@ -154,7 +154,8 @@ def _read_mark(stream: io.BufferedIOBase) -> bytes:
 
 
 def _find_mark(data: bytes) -> tuple[bytes, str]:
-    """The byte order mark that bytes begin with, empty for none, and the encoding it means."""
+    """Returns the byte order mark that bytes begin with, empty for none, and the encoding it
+    means."""
     return next((each for each in _MARKS if data.startswith(each[0])), (b"", "utf-8"))
 
 

@@ -52,7 +52,7 @@ def record_from(fields: dict[str, Any], kind: type[_Kind]) -> _Kind:
 
 
 def _unknown(fields: dict[str, Any], kind: Any, prefix: str) -> Iterator[str]:
-    """The names of all fields, those of inner tables too, that `kind` does not have."""
+    """Yields the names of all fields, those of inner tables too, that `kind` does not have."""
     types_of = typing.get_type_hints(kind)
     for name, value in fields.items():
         if name not in types_of:
@@ -66,7 +66,7 @@ def _unknown(fields: dict[str, Any], kind: Any, prefix: str) -> Iterator[str]:
 
 
 def _record_type(kind: Any) -> Any:
-    """The dataclass in `X | None` or `tuple[X, ...]`, None where there is none."""
+    """Returns the dataclass in `X | None` or `tuple[X, ...]`, None if there is none."""
     if dataclasses.is_dataclass(kind):
         return kind
     found = (_record_type(one) for one in typing.get_args(kind))
@@ -91,7 +91,8 @@ def _name(path: list[Any]) -> str:
 
 
 def _expected(problem: str, path: list[Any], kind: Any) -> str:
-    """What a field may hold: words for the types that files use, else as msgspec has it."""
+    """Returns what a field may hold: words for the types that files use, else as msgspec has
+    it."""
     for step in path:
         if isinstance(step, str):
             kind = typing.get_type_hints(_record_type(kind), include_extras=True)[step]

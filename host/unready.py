@@ -48,7 +48,7 @@ def describe_missing(package: str) -> str:
 
 
 def _advice(command: str) -> str:
-    """How to get what is missing, and to what runs with it."""
+    """Returns how to get what is missing, and to what runs with it."""
     if not IS_CHECKOUT:
         return f"run pip install --upgrade {PROJECT}"
     python = os.path.join(str(SOURCES), ".venv", "bin", "python")
@@ -60,7 +60,7 @@ def _advice(command: str) -> str:
 
 
 def _arguments() -> list[str]:
-    """What this Python was called with, as far as it is known."""
+    """Returns what this Python was called with, as far as it is known."""
     called = getattr(sys, "orig_argv", [])
     if "-m" in called:
         return called[called.index("-m") : called.index("-m") + 2]

@@ -78,7 +78,7 @@ STATE = (
 
 
 def switched(device: str) -> tuple[Action, ...]:
-    """What every device can do that is switched on and off."""
+    """Returns what every device can do that is switched on and off."""
     return (
         Action(device, "on", "switch", SWITCH_ON),
         Action(device, "off", "switch", SWITCH_OFF),

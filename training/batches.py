@@ -28,7 +28,7 @@ COMMAND_WEIGHT = 0.04
 
 @cache
 def held_out_texts() -> frozenset[str]:
-    """The commands that the model is judged by, with symbols."""
+    """Returns the commands that the model is judged by, with symbols."""
     return frozenset(command.text for command in held_out_commands())
 
 
@@ -40,7 +40,8 @@ def training_commands(seed: int, unseen: frozenset[str] = frozenset()) -> Iterat
 
 
 def tokenizer_texts(unseen: frozenset[str] = frozenset()) -> Iterator[str]:
-    """What the tokenizer's merges are learnt from; letters that are not ASCII's stay bytes."""
+    """Returns what the tokenizer's merges are learnt from; letters that are not ASCII's stay
+    bytes."""
     ascii_ones = (one for one in training_commands(SEED, unseen) if one.text.isascii())
     commands = islice(ascii_ones, TOKENIZER_COMMANDS)
     return (f"{command.text}\n{command.action}" for command in commands)
@@ -55,7 +56,7 @@ class Batch(NamedTuple):
 
 
 def sequence_of(encoder: Encoder, command: Command) -> list[int]:
-    """The tokens of a command and its action, between two BOS."""
+    """Returns the tokens of a command and its action, between two BOS."""
     return [*encoder.encode(f"{command.text}\n{command.action}"), BOS]
 
 

@@ -23,12 +23,13 @@ _WORDS = re.compile(r" ?[^ \n]+|[ \n]")
 
 
 def byte_piece(byte: int) -> bytes:
-    """The token of one byte."""
+    """Returns the token of one byte."""
     return bytes([byte]) if byte in PRINTABLE else b"<0x%02X>" % byte
 
 
 def trained(texts: Iterable[str]) -> BpeTokenizer:
-    """A tokenizer of VOCABULARY tokens whose merges are the most frequent ones of `texts`."""
+    """Returns a tokenizer of VOCABULARY tokens whose merges are the most frequent ones of
+    `texts`."""
     from tokenizers import Regex, models, pre_tokenizers
     from tokenizers import Tokenizer as Learner
     from tokenizers.trainers import BpeTrainer

@@ -46,7 +46,7 @@ SAFEST = 0.9  # the least that is asked for where a door would be unlocked
 
 
 def refuse(answers: Sequence[Judged], least: float, dangerous: float) -> list[str]:
-    """The lines of answers, "unknown" where the model is not sure enough."""
+    """Returns the lines of answers, "unknown" where the model is not sure enough."""
     return [
         one.text if one.confidence >= (dangerous if risks(one.text) else least) else UNKNOWN
         for one in answers
@@ -54,12 +54,12 @@ def refuse(answers: Sequence[Judged], least: float, dangerous: float) -> list[st
 
 
 def risks(line: str) -> bool:
-    """Whether a line does what should not be done by mistake."""
+    """Returns whether a line does what should not be done by mistake."""
     return any((action.device, action.verb) in DANGEROUS for action in parse_line(line))
 
 
 def choose(commands: Sequence[Command], answers: Sequence[Judged]) -> tuple[float, float]:
-    """The thresholds `least` and `dangerous` for these answers to a table's commands."""
+    """Returns the thresholds `least` and `dangerous` for these answers to a table's commands."""
     refused = [at for at, command in enumerate(commands) if is_to_be_refused(command)]
 
     def accepted(least: float) -> float:
@@ -77,8 +77,8 @@ def choose(commands: Sequence[Command], answers: Sequence[Judged]) -> tuple[floa
 
 
 def rows(commands: Sequence[Command], answers: Sequence[Judged]) -> list[list[str]]:
-    """A row for each threshold: right of what is to be done, acted upon of what is not, by group,
-    unlocked of what was to be, and unlocked that was not named."""
+    """Returns a row for each threshold: right of what is to be done, acted upon of what is not, by
+    group, unlocked of what was to be, and unlocked that was not named."""
     groups = dict.fromkeys(one.group for one in commands if is_to_be_refused(one))
     opened = [at for at, one in enumerate(commands) if risks(one.expected)]
     table = []

@@ -22,7 +22,7 @@ EXTREME = (
 
 
 def thermal(device: str, warmer: tuple[str, ...], cooler: tuple[str, ...]) -> tuple[Action, ...]:
-    """What both a heating and an air conditioning do."""
+    """Returns what both a heating and an air conditioning do."""
     warmer = (
         *warmer, "make {target} (warmer|hotter)",
         "(raise|increase|turn up|up) the temperature (of|on) {target}",

@@ -15,7 +15,7 @@ from host.setup.environment import install
 
 
 def read_requirements(pyproject: Path) -> list[str]:
-    """The packages of the dependency group "train"."""
+    """Returns the packages of the dependency group "train"."""
     packages: list[str] = tomllib.loads(pyproject.read_text())["dependency-groups"]["train"]
     return packages
 

@@ -79,13 +79,13 @@ class Filler:
         return text
 
     def word(self, slot: str) -> str:
-        """A word for a slot."""
+        """Returns a word for a slot."""
         if slot in _LISTS:
             return self.random.choice(words(_LISTS[slot]))
         return self._slots[slot]()
 
     def place(self) -> str:
-        """A place that the home lacks."""
+        """Returns a place that the home lacks."""
         random, kind = self.random, self.random.random()
         if kind < 0.55:
             return random.choice(words("place_nouns"))
@@ -103,7 +103,7 @@ class Filler:
         return self.random.choice(("", "", f"in the {room}", on_tv, "on the tv"))
 
     def _one(self) -> str:
-        """What is to be left out."""
+        """Returns what is to be left out."""
         room = f"@{self.random.choice(PLACES)}"
         device = self.random.choice(("lamp", "tv", "fan", "door", "speaker", "lights", "one"))
         named = (f"the {room} {device}", f"the {device} in the {room}")

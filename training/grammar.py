@@ -63,7 +63,7 @@ JOINTS = (
 
 class Command(NamedTuple):
     """A command and the action line that answers it, both with symbols in the place of names; its
-    combinations; and both as people write them, empty where a device has a name of its own."""
+    combinations; and both as people write them, empty if a device has a name of its own."""
 
     text: str
     action: str
@@ -94,7 +94,7 @@ class Grammar:
             yield self.command(category, self.random.random() < TYPING_ERRORS)
 
     def command(self, category: str, error: bool = False) -> Command:
-        """A command of `category`, one of SHARES, perhaps with a typing error."""
+        """Returns a command of `category`, one of SHARES, perhaps with a typing error."""
         while True:
             try:
                 return self._finished(self._clause(category), category, error)
@@ -102,7 +102,7 @@ class Grammar:
                 continue
 
     def _finished(self, clause: Clause, category: str, error: bool = False) -> Command:
-        """A command of what is asked for, as somebody says it."""
+        """Returns a command of what is asked for, as somebody says it."""
         random = self.random
         urgent = category not in ("delayed", "timer", "unknown", "several")
         text = contracted(random, polite(random, clause.text, clause.imperative, urgent))
@@ -142,7 +142,7 @@ class Grammar:
         return Clause(text, "; ".join(clause.action for clause in clauses), "several", keys)
 
     def _joinable(self) -> Clause:
-        """A clause that says by itself where it begins."""
+        """Returns a clause that says by itself where it begins."""
         while True:
             if self.random.random() < 0.12:
                 clause = (
@@ -157,7 +157,7 @@ class Grammar:
             return self.home.clause(category, statement=False)
 
     def _delayed(self) -> Clause:
-        """A clause that is to take effect later, or for a while."""
+        """Returns a clause that is to take effect later, or for a while."""
         random = self.random
         if random.random() < 0.06:
             clause = self.sayings.everything()
@@ -196,7 +196,8 @@ class Grammar:
 
 
 def held_out_commands(count: int = 2000) -> list[Command]:
-    """The commands that the model is judged by: their combinations are in no training command."""
+    """Returns the commands that the model is judged by: their combinations are in no training
+    command."""
     grammar = Grammar(SEED + 1, held_out=True)
     found: dict[str, Command] = {}
     shares = {**HELD_OUT_SHARES, "typo": HELD_OUT_TYPING_ERRORS}
@@ -213,7 +214,7 @@ def held_out_commands(count: int = 2000) -> list[Command]:
 
 
 def _is_possible(action: str) -> bool:
-    """Whether the home that the program comes with can do what an action line says."""
+    """Returns whether the home that the program comes with can do what an action line says."""
     try:
         default_home().resolve(parse_line(action))
     except NotInHome:
@@ -222,8 +223,8 @@ def _is_possible(action: str) -> bool:
 
 
 def _is_seen_so(command: Command) -> bool:
-    """Whether the host puts symbols where the grammar has them: a text to be refused may, by
-    chance, name a room of that home, and then is to be done."""
+    """Returns whether the host puts symbols where the grammar has them: a text to be refused may,
+    by chance, name a room of that home, and then is to be done."""
     return mark_names(command.raw_text, default_home()).text == command.text
 
 
@@ -233,7 +234,8 @@ def _unlocks(command: Command) -> bool:
 
 
 def _held_out(grammar: Grammar, category: str) -> Command:
-    """A command of `category`; one with a typing error is of any kind that names a device."""
+    """Returns a command of `category`; one with a typing error is of any kind that names a
+    device."""
     if category != "typo":
         return grammar.command(category)
     kind = grammar.random.choice(grammar.home.categories)

@@ -139,7 +139,8 @@ class Recognizer:
 
 
 def _plain(value: Any) -> Any:
-    """A slot's value as action lines have it: whole numbers, and no blanks around a text."""
+    """Returns a slot's value as action lines have it: whole numbers, and no blanks around a
+    text."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value.strip() if isinstance(value, str) else value
@@ -151,7 +152,7 @@ def _value(text: str, value: str, domain: str = "") -> TextSlotValue:
 
 
 def _line(intent: str, slots: Slots) -> str:
-    """Returns the action line of an intent. Raises KeyError where it has none."""
+    """Returns the action line of an intent. Raises KeyError if it has none."""
     if "Timer" in intent:
         return _timer(intent, slots)
     meant, action = _INTENTS[intent]

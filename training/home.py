@@ -73,12 +73,12 @@ def chosen(random: Random, pattern: str) -> str:
 
 
 def is_imperative(text: str) -> bool:
-    """Whether `text` goes on from "could you"."""
+    """Returns whether `text` goes on from "could you"."""
     return not text.startswith("{") and text.split()[0].strip("(").split("|")[0] not in _STATEMENTS
 
 
 def phrasing(action: Action, pattern: str, form: str) -> Combination:
-    """The key of a way to ask for an action."""
+    """Returns the key of a way to ask for an action."""
     return ("phrasing", action.device, action.answer, pattern, form)
 
 
@@ -94,7 +94,7 @@ class Home:
         self.categories = tuple(self._by_category)
 
     def clause(self, category: str, statement: bool = True) -> Clause:
-        """A clause of `category`, one that follows from "could you" unless `statement`."""
+        """Returns a clause of `category`, one that follows from "could you" unless `statement`."""
         random = self.random
         while True:
             action = random.choice(self._by_category[category])
@@ -106,8 +106,9 @@ class Home:
                 return clause
 
     def say(self, action: Action, pattern: str, scope: str = "") -> Clause | None:
-        """A clause of an action by a pattern, None where the two do not go together, or lie on the
-        other side of the split. `scope`: a room, ALL, HERE or a device's own name; "" for any."""
+        """Returns a clause of an action by a pattern, None if the two do not go together, or lie
+        on the other side of the split. `scope`: a room, ALL, HERE or a device's own name; "" for
+        any."""
         random = self.random
         scope = scope or self._scope(action.device, pattern)
         if not _SLOT.search(pattern):
@@ -142,7 +143,7 @@ class Home:
         return ALL if kind < 0.57 else self.random.choice(PLACES)
 
     def _form(self, pattern: str, scope: str) -> str:
-        """How the device or the place is named, as it is held out or not."""
+        """Returns how the device or the place is named, as it is held out or not."""
         random = self.random
         if "{target}" in pattern:
             forms = {ALL: EVERY, HERE: NEAR}.get(scope, NAMED if scope in ROOMS else OWN)
@@ -154,7 +155,7 @@ class Home:
         return "" if scope == HERE else "{room} "
 
     def _filled(self, device: str, pattern: str, form: str, scope: str) -> tuple[str, str]:
-        """The text but for its value, and the name that the line has."""
+        """Returns the text but for its value, and the name that the line has."""
         random, nouns = self.random, DEVICES[device]
         room, name = f"@{scope}", scope if scope in (ALL, HERE) else f"@{scope}"
         if scope not in ROOMS and scope not in (ALL, HERE):
@@ -176,7 +177,7 @@ class Home:
         return front + text.replace("{r}", f"{room} " if scope in ROOMS else ""), name
 
     def clause_on_two(self) -> Clause:
-        """A clause that asks two devices for the same."""
+        """Returns a clause that asks two devices for the same."""
         return self._two_rooms() if self.random.random() < 0.6 else self._two_devices()
 
     def _two_rooms(self) -> Clause:

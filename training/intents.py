@@ -112,7 +112,7 @@ class Intents:
                 return Clause(text, line, "intent", frozenset(), text.split()[0] in IMPERATIVES)
 
     def _walk(self, expression: Expression) -> str:
-        """A sentence of a tree."""
+        """Returns a sentence of a tree."""
         random = self.random
         if isinstance(expression, TextChunk):
             return expression.original_text
@@ -131,7 +131,7 @@ class Intents:
         return "".join(map(self._walk, items))
 
     def _value(self, reference: ListReference) -> str:
-        """A value of a list, which is kept for the action line."""
+        """Returns a value of a list, which is kept for the action line."""
         random, slot, name = self.random, reference.slot_name, reference.list_name
         if name in ("area", "floor"):
             other = random.random() < OTHER_SHARE
@@ -158,7 +158,8 @@ class Intents:
         return self._walk(parse_sentence(pattern).expression)
 
     def _device(self) -> str:
-        """A device: with a name of its own, by its kind and room, or one that the home lacks."""
+        """Returns a device: with a name of its own, by its kind and room, or one that the home
+        lacks."""
         random, template = self.random, self._template
         assert template is not None
         domains = template.context.get("domain", ())
@@ -213,7 +214,7 @@ class Intents:
         )
 
     def _line(self, template: Template, text: str) -> str:
-        """The action line. Raises _Unsayable."""
+        """Returns the action line. Raises _Unsayable."""
         drawn, intent = self._drawn, template.intent
         if drawn.get("place", "") is None or drawn.get("device", "") is None:
             return UNKNOWN
@@ -286,7 +287,8 @@ class Intents:
         return kind, name
 
     def _setting(self, intent: str, kind: str) -> str:
-        """What is done with a value, empty for what no action line says. Raises _Unsayable."""
+        """Returns what is done with a value, empty for what no action line says. Raises
+        _Unsayable."""
         drawn = self._drawn
         if intent == "HassLightSet":
             if "brightness" in drawn:

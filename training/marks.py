@@ -18,7 +18,7 @@ _POSSESSIVE = re.compile(r"(@[a-z_]+\d?)'s")  # which the host drops with the na
 
 
 def mark(text: str, action: str) -> tuple[str, str]:
-    """`text` and `action` with symbols. Raises ValueError where there are too many names, or the
+    """`text` and `action` with symbols. Raises ValueError if there are too many names, or the
     action has one that the text has not."""
     symbols: dict[str, str] = {}
     places, devices = iter(PLACE_SYMBOLS), iter(DEVICE_SYMBOLS)
@@ -50,8 +50,8 @@ def name(random: Random, text: str, action: str) -> tuple[str, str]:
 
 
 def is_at_home(text: str, action: str) -> bool:
-    """Whether that home has what a command names: none of its devices has a name of its own, and
-    of these kinds it has none."""
+    """Returns whether that home has what a command names: none of its devices has a name of its
+    own, and of these kinds it has none."""
     lacks = ("gate.", "security.")
     own = any(found[2] for found in _NAME.finditer(text))
     return not own and not any(kind in action for kind in lacks)

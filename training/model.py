@@ -102,7 +102,7 @@ class Llama(nn.Module):
         return _normalized(x, self.final_norm, self.config) @ self.embedding.T
 
     def checkpoint(self) -> Checkpoint:
-        """The weights as the host has them."""
+        """Returns the weights as the host has them."""
 
         def array(tensor: Tensor) -> np.ndarray:
             return tensor.detach().numpy().astype(np.float32)
@@ -125,7 +125,8 @@ class Llama(nn.Module):
 
 
 def _linear(inputs: int, outputs: int, residual_sums: int = 1) -> nn.Linear:
-    """A matrix; one of `residual_sums` that add to the residual stream starts the smaller."""
+    """Returns a matrix; one of `residual_sums` that add to the residual stream starts the
+    smaller."""
     linear = nn.Linear(inputs, outputs, bias=False)
     nn.init.normal_(linear.weight, std=INITIAL_DEVIATION * residual_sums**-0.5)
     return linear

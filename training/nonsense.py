@@ -14,7 +14,7 @@ _ENDS = (
 
 
 def nonsense(random: Random) -> str:
-    """A word that is none."""
+    """Returns a word that is none."""
     syllables = (
         random.choice(_BEGINNINGS) + random.choice(_VOWELS) + random.choice(_ENDS)
         for _ in range(random.randint(1, 3))

@@ -40,7 +40,7 @@ _OTHER_PLACE = re.compile(r"\b(home [A-C]|main [A-C] door|[A-C]ette|above)\b")
 
 
 def relabel(command: Command, home: Home) -> Command:
-    """A command with the label that version 2 has for it."""
+    """Returns a command with the label that version 2 has for it."""
     text = load_format(HOME_MODEL).normalization.apply(command.text)
     if command.expected.startswith("alarm at=") and "day=" not in command.expected:
         days = [day for day in ("today", "tomorrow") if re.search(rf"\b{day}\b", text)]
@@ -53,7 +53,7 @@ def relabel(command: Command, home: Home) -> Command:
 
 
 def _line(marked: Marked) -> str:
-    """The line of what version 1 could not say, "" for what version 2 cannot either."""
+    """Returns the line of what version 1 could not say, "" for what version 2 cannot either."""
     text, place = marked.text, marked.places.get("A", HERE)
     kind = next(
         (kind for kind in _PLAIN for noun in KIND_WORDS[kind]
@@ -73,7 +73,7 @@ def _line(marked: Marked) -> str:
 
 
 def rows(commands: list[Command]) -> Iterator[str]:
-    """A table's lines, with a heading."""
+    """Yields a table's lines, with a heading."""
     yield "command\texpected\tcategory\tsource\tgroup\talt"
     for one in commands:
         fields = (one.text, one.expected, one.category, one.source, one.group)

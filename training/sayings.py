@@ -46,7 +46,7 @@ class Sayings:
         self.random, self.held_out = random, held_out
 
     def timer(self) -> Clause:
-        """A timer or an alarm: started, cancelled or asked for."""
+        """Returns a timer or an alarm: started, cancelled or asked for."""
         limits = _HELD_OUT_LIMITS if self.held_out else _TRAINING_LIMITS
         draws = tuple(
             zip(
@@ -72,7 +72,7 @@ class Sayings:
         return self._drawn(drawn)
 
     def scene(self) -> Clause:
-        """A scene by its name, or, in training, by a saying that has no other words."""
+        """Returns a scene by its name, or, in training, by a saying that has no other words."""
         if not self.held_out and self.random.random() < 0.4:
             scene = self.random.choice(tuple(SCENES))
             text = self.random.choice(SCENE_SAYINGS[scene])
@@ -91,11 +91,11 @@ class Sayings:
         return self._drawn(self._scene)
 
     def everything(self) -> Clause:
-        """All devices of a place."""
+        """Returns all devices of a place."""
         return self._drawn(self._everything)
 
     def _drawn(self, draw: Callable[[], Drawn]) -> Clause:
-        """What `draw` gives, drawn until it lies on this side of the split."""
+        """Returns what `draw` gives, drawn until it lies on this side of the split."""
         while True:
             text, action, category, key, imperative = draw()
             if is_held_out(*key) == self.held_out:
@@ -103,7 +103,7 @@ class Sayings:
                 return Clause(words, action, category, frozenset((key,)), imperative)
 
     def _name(self) -> tuple[str, str]:
-        """A timer's name, perhaps none, as it is said and as an action line has it."""
+        """Returns a timer's name, perhaps none, as it is said and as an action line has it."""
         name = "" if self.random.random() < 0.45 else self.random.choice(TIMERS)
         return name, f"timer.{name}" if name else "timer"
 

@@ -54,7 +54,8 @@ def count_parameters(config: Config) -> int:
 
 
 def train_shape(config: Config, steps: int, unseen: frozenset[str]) -> tuple[Training, float]:
-    """A model of this shape after so many steps, and its loss over the last tenth of them."""
+    """Returns a model of this shape after so many steps, and its loss over the last tenth of
+    them."""
     training = Training(steps, "", config)
     encoder = bpe.Encoder(BpeTokenizer.load(HOME_TOKENIZER, bpe.VOCABULARY))
     drawn = (part for batch in batches(encoder, 0, unseen) for part in _parts(batch))
@@ -69,7 +70,7 @@ def _parts(batch: Batch) -> Iterator[Batch]:
 
 
 def judge(shape: Training, commands: Sequence[Command]) -> float:
-    """The share of commands that a model answers exactly, in floats."""
+    """Returns the share of commands that a model answers exactly, in floats."""
     shipped = load_model(HOME_MODEL)
     source = LoadedModel(shape.model.checkpoint(), shipped.tokenizer, shipped.prompt_format)
     answers = answer_in_floats(source, [command.text for command in commands])
@@ -77,8 +78,8 @@ def judge(shape: Training, commands: Sequence[Command]) -> float:
 
 
 def measure_contexts(commands: Sequence[Command]) -> dict[int, float]:
-    """The share of commands that fit with a right line into so many positions: no model with
-    fewer can answer more of them, and none has a use for more than the longest takes."""
+    """Returns the share of commands that fit with a right line into so many positions: no model
+    with fewer can answer more of them, and none has a use for more than the longest takes."""
     shipped = load_model(HOME_MODEL)
     form, tokenizer = shipped.prompt_format, shipped.tokenizer
     marks = [form.mark(command.text) for command in commands]

@@ -60,7 +60,7 @@ def _words(command: Command) -> set[str]:
 
 
 def write(path: Path, words: tuple[str, ...], kept: tuple[str, ...]) -> None:
-    """Puts them into the last table of a prompt's format. Raises ModelError where it is not."""
+    """Puts them into the last table of a prompt's format. Raises ModelError if it is not."""
     before, found, _ = path.read_text(encoding="utf-8").partition(f"{_TABLE}\n")
     if not found:
         raise ModelError(f"{path} has no table {_TABLE} at its end")

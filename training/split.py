@@ -11,6 +11,6 @@ HELD_OUT_ONE_IN = 8
 
 @cache
 def is_held_out(*combination: str) -> bool:
-    """Whether training must never see `combination`: one in HELD_OUT_ONE_IN."""
+    """Returns whether training must never see `combination`: one in HELD_OUT_ONE_IN."""
     key = "\0".join((SEED, *combination)).encode()
     return hashlib.blake2b(key, digest_size=1).digest()[0] % HELD_OUT_ONE_IN == 0

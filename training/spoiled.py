@@ -49,12 +49,12 @@ class Spoiled:
         self.random, self._home, self._filler = random, home, filler
 
     def other_place(self) -> str:
-        """A command to a place that the home lacks."""
+        """Returns a command to a place that the home lacks."""
         clause = self._clause(lambda one: bool(_PLACE.search(one.text)) and not _own(one))
         return _PLACE.sub(self._filler.place(), clause.text)
 
     def other_device(self) -> str:
-        """A command to a device that the home lacks."""
+        """Returns a command to a device that the home lacks."""
         kind = self.random.random()
         slot = "light_name" if kind < 0.35 else "thing" if kind < 0.88 else "nonsense"
         form = self.random.choice(_OTHER_FORMS).replace("{n}", f"{{{slot}}}")
@@ -62,7 +62,7 @@ class Spoiled:
         return self._filler.fill(pattern.replace("{x}", form))
 
     def owned_device(self) -> str:
-        """A command to a device that is another one for the name before it."""
+        """Returns a command to a device that is another one for the name before it."""
         clause = self._clause(
             lambda one: f".{HERE} " in one.action and bool(re.search(_NOUN, one.text))
         )
@@ -70,7 +70,7 @@ class Spoiled:
         return re.sub(_NOUN, f"{owner} ", clause.text, count=1)
 
     def beside_place(self) -> str:
-        """A command to a place that is another one for the word beside it."""
+        """Returns a command to a place that is another one for the word beside it."""
         clause = self._clause(lambda one: bool(_PLACE.search(one.text)) and not _own(one))
         if self.random.random() < 0.35:
             part = self.random.choice((*_PARTS, self._filler.word("nonsense")))
@@ -80,7 +80,7 @@ class Spoiled:
         return _PLACE.sub(lambda found: f"{word} {found[0]}", clause.text, count=1)
 
     def turned(self) -> str:
-        """A command in words that turn its meaning."""
+        """Returns a command in words that turn its meaning."""
         text = self._clause(lambda one: one.imperative, statement=False).text
         if self.random.random() < 0.72:
             before, after = self.random.choice(lines("around")).split("{0}")
@@ -89,11 +89,11 @@ class Spoiled:
         return f"{condition} {text}" if self.random.random() < 0.4 else f"{text} {condition}"
 
     def all_but_one(self) -> str:
-        """A command with an exception."""
+        """Returns a command with an exception."""
         return self._filler.fill(self.random.choice(lines("exceptions")))
 
     def unsupported(self) -> str:
-        """What a device cannot do."""
+        """Returns what a device cannot do."""
         random = self.random
         pattern, kinds = random.choice(lines("unsupported")).split(": ")
         nouns = DEVICES[random.choice(kinds.split(", "))]
@@ -105,11 +105,11 @@ class Spoiled:
         return self._filler.fill(pattern.replace("{target}", target))
 
     def strange_verb(self) -> str:
-        """What no device does."""
+        """Returns what no device does."""
         return self._filler.fill(self.random.choice(lines("strange_verbs")))
 
     def other_door(self) -> str:
-        """A door that the home lacks is to be locked or unlocked."""
+        """Returns a command to lock or unlock a door that the home lacks."""
         random = self.random
         action = random.choice((LOCK[0], LOCK[1], LOCK[1]))
         pattern = chosen(random, random.choice(action.patterns))
@@ -123,7 +123,7 @@ class Spoiled:
         )
 
     def mixed(self, for_others: str) -> str:
-        """A command beside one that cannot be done."""
+        """Returns a command beside one that cannot be done."""
         text = self._clause(lambda one: one.imperative, statement=False).text
         draws = (self.other_place, self.other_device, self.unsupported, lambda: for_others)
         parts = [text, self.random.choice(draws)()]
@@ -145,7 +145,7 @@ class Spoiled:
         return " ".join(drawn)
 
     def _clause(self, wanted: Callable[[Clause], bool], statement: bool = True) -> Clause:
-        """A clause to a device that is as wanted; half of them switch."""
+        """Returns a clause to a device that is as wanted; half of them switch."""
         categories = self._home.categories
         while True:
             switches = self.random.random() < 0.35
@@ -156,5 +156,5 @@ class Spoiled:
 
 
 def _own(clause: Clause) -> bool:
-    """Whether a device has a name of its own."""
+    """Returns whether a device has a name of its own."""
     return re.search(r"@[a-z_]+\d", clause.text) is not None

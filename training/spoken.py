@@ -198,8 +198,8 @@ _REPEATED = (
 
 
 def time_of_day(random: Random, noons: float = NOONS) -> Said:
-    """A time as HH:MM; `noons`: how many of all are noon or midnight. Without am, pm or a part of
-    the day, the hour is the one that is said."""
+    """Returns a time as HH:MM; `noons`: how many of all are noon or midnight. Without am, pm or a
+    part of the day, the hour is the one that is said."""
     if random.random() < noons:
         return random.choice(
             (Said("noon", "12:00"), Said("midnight", "00:00"), Said("midday", "12:00"))
@@ -235,7 +235,7 @@ _DAY_PARTS: tuple[tuple[str, bool | None], ...] = (
 
 
 def _clock(random: Random, hour: int) -> tuple[str, int, int]:
-    """A twelve-hour time: how it is said, its hour and its minute."""
+    """Returns a twelve-hour time: how it is said, its hour and its minute."""
     form = random.randrange(8)
     if form in (0, 7):
         return random.choice((number_words(hour), str(hour))), hour, 0

@@ -170,7 +170,7 @@ def polite(random: Random, text: str, imperative: bool, urgent: bool) -> str:
 
 
 def assistant(random: Random) -> str:
-    """A name that somebody may have given to an assistant."""
+    """Returns a name that somebody may have given to an assistant."""
     letters = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "h", "j")
     vowels = ("a", "e", "i", "o", "u")
     start = random.choice((random.choice(letters), ""))

@@ -66,7 +66,7 @@ class Training:
         self._rates = (MATRIX_LEARNING_RATE, LEARNING_RATE)
 
     def learn(self, batch: Batch) -> float:
-        """The loss per token of action lines, after which the weights are better."""
+        """Returns the loss per token of action lines, after which the weights are better."""
         for optimizer, rate in zip(self.optimizers, self._rates, strict=True):
             optimizer.param_groups[0]["lr"] = rate * self._schedule()
             optimizer.zero_grad()
@@ -91,7 +91,7 @@ class Training:
         return min(1.0, (self.steps - self.step) / fall)
 
     def state(self) -> dict[str, object]:
-        """All that a later process needs to go on."""
+        """Returns all that a later process needs to go on."""
         return {
             "step": self.step,
             "steps": self.steps,
@@ -103,8 +103,8 @@ class Training:
         }
 
     def restore(self, path: Path, other_data: bool = False) -> bool:
-        """Whether `path` held the state of such a training, which then goes on from there. With
-        `other_data` it may have learnt from other commands, for another number of steps."""
+        """Returns whether `path` held the state of such a training, which then goes on from there.
+        With `other_data` it may have learnt from other commands, for another number of steps."""
         if not path.exists():
             return False
         state = torch.load(path, weights_only=True)
@@ -151,7 +151,7 @@ def run(
 
 
 def data_digest(tokenizer: BpeTokenizer, unseen: frozenset[str] = frozenset()) -> str:
-    """What tells apart two versions of the grammar or the tokenizer."""
+    """Returns what tells apart two versions of the grammar or the tokenizer."""
     digest = hashlib.sha256(repr(tokenizer.pieces).encode())
     for text in islice(tokenizer_texts(unseen), DIGESTED_COMMANDS):
         digest.update(text.encode())
@@ -159,9 +159,9 @@ def data_digest(tokenizer: BpeTokenizer, unseen: frozenset[str] = frozenset()) -
 
 
 def exported(model: Llama, sample: Batch) -> Checkpoint:
-    """The host's form of the model, which gives the same logits for `sample`.
+    """Returns the host's form of the model, which gives the same logits for `sample`.
 
-    Raises ValueError where it does not, which only a mistake in either forward pass can cause.
+    Raises ValueError if it does not, which only a mistake in either forward pass can cause.
     """
     checkpoint = model.checkpoint()
     tokens = sample.tokens[:EXPORT_CHECKED]

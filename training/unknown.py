@@ -41,7 +41,7 @@ class Unknown:
         }
 
     def clause(self) -> Clause:
-        """What no device of the home can do."""
+        """Returns what no device of the home can do."""
         draws, weights = tuple(self._kinds), tuple(self._kinds.values())
         while True:
             (draw,) = self.random.choices(draws, weights)

@@ -12,8 +12,8 @@ from host.paths import HOME_MODEL
 
 
 def load_unseen(table: Path) -> frozenset[str]:
-    """The commands of a table as the model would see them: rewritten, and with symbols in the
-    place of names, so that a sentence is excluded for all rooms at once. Raises ModelError."""
+    """Returns the commands of a table as the model would see them: rewritten, and with symbols in
+    the place of names, so that a sentence is excluded for all rooms at once. Raises ModelError."""
     normalization, home = load_format(HOME_MODEL).normalization, default_home()
     texts = (normalization.apply(command.text) for command in load_commands(table))
     return frozenset(mark_names(text, home).text for text in texts)

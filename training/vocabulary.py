@@ -183,13 +183,13 @@ _WORDS = Path(__file__).with_name("words")
 
 @cache
 def words(name: str) -> tuple[str, ...]:
-    """The words of a file in training/words, divided by commas and line ends."""
+    """Returns the words of a file in training/words, divided by commas and line ends."""
     text = (_WORDS / f"{name}.txt").read_text(encoding="utf-8")
     return tuple(dict.fromkeys(filter(None, (one.strip() for one in re.split("[,\n]", text)))))
 
 
 @cache
 def lines(name: str) -> tuple[str, ...]:
-    """The lines of a file in training/words, but for remarks."""
+    """Returns the lines of a file in training/words, but for remarks."""
     text = (_WORDS / f"{name}.txt").read_text(encoding="utf-8")
     return tuple(one for one in text.splitlines() if one and not one.startswith("#"))

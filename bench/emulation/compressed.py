@@ -11,7 +11,8 @@ _EBREAK = 0x9002
 
 
 def expanded(half: int) -> int | None:
-    """The full instruction for 16 bits, None for what is reserved or of another extension."""
+    """Returns the full instruction for 16 bits, None for what is reserved or of another
+    extension."""
     full = (_quadrant_0, _quadrant_1, _quadrant_2)[half & 3](half, half >> 13)
     return full if full is None or full & 3 == 3 else None
 
@@ -77,7 +78,7 @@ def _quadrant_2(half: int, kind: int) -> int | None:
 
 
 def _bits(half: int, *fields: tuple[int, int, int]) -> int:
-    """A number put together from fields (lowest bit in the instruction, bits, place)."""
+    """Returns a number put together from fields (lowest bit in the instruction, bits, place)."""
     return sum((half >> low & (1 << count) - 1) << place for low, count, place in fields)
 
 

@@ -107,7 +107,7 @@ class Lx6(Xtensa):
         return execute
 
     def signed(self, register: int) -> int:
-        """The number in an address register."""
+        """Returns the number in an address register."""
         return signed(self.registers[register])
 
     def put(self, register: int, value: int) -> None:

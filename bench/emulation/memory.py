@@ -25,7 +25,7 @@ class Memory:
         self._free = self._kept = 0
 
     def placed(self, data: bytes, align: int = 16) -> int:
-        """The address of a copy of data, aligned, with a gap behind it."""
+        """Returns the address of a copy of data, aligned, with a gap behind it."""
         at = -(-self._free // align) * align
         if at + len(data) + 64 > len(self.bytes):
             raise Fault(f"the emulated memory of {len(self.bytes)} bytes is full")
@@ -43,7 +43,7 @@ class Memory:
         self._free = self._kept
 
     def top(self) -> int:
-        """The address just beyond the end."""
+        """Returns the address just beyond the end."""
         return self.BASE + len(self.bytes)
 
     def content(self, address: int, size: int) -> bytes:
@@ -51,7 +51,7 @@ class Memory:
         return bytes(self.bytes[self._offset(address, size, 1) : address - self.BASE + size])
 
     def load(self, address: int, size: int) -> int:
-        """The unsigned integer of `size` bytes at an address."""
+        """Returns the unsigned integer of `size` bytes at an address."""
         at = self._offset(address, size, size)
         return int.from_bytes(self.bytes[at : at + size], "little")
 

@@ -26,7 +26,7 @@ _PROCESSORS_OF_KERNELS: dict[str, type[Processor]] = {"lx6": Lx6, "pie": S3}
 
 
 def processor_of(kernels: KernelSet) -> Processor:
-    """A processor that has what these kernels take."""
+    """Returns a processor that has what these kernels take."""
     return (_PROCESSORS_OF_KERNELS.get(kernels.name) or PROCESSORS[kernels.mpy_arch])()
 
 
@@ -68,7 +68,7 @@ class EmulatedModule:
         self.calls.clear()
 
     def call(self, name: str, *arguments: int) -> int:
-        """What the function gives for integers and addresses."""
+        """Returns what the function gives for integers and addresses."""
         function = self._functions[name]
         if name in self.native:
             arguments = tuple(map(self._object, function.parameters, arguments))
@@ -83,7 +83,8 @@ class EmulatedModule:
         self._processor.module_globals[index] = self._object("ptr", address)
 
     def _object(self, kind: str, value: int) -> int:
-        """A small integer, or at every other address a view of items that begin before it."""
+        """Returns a small integer, or at every other address a view of items that begin before
+        it."""
         if kind in ("int", "uint"):
             return 2 * value + 1
         size, typecode = {"ptr16": (2, "h"), "ptr32": (4, "i")}.get(kind, (1, "B"))
@@ -93,15 +94,16 @@ class EmulatedModule:
         return self.placed(np.array(array))
 
     def placed(self, values: Ints | NDArray[np.generic] | bytes, kind: str = "<i4") -> int:
-        """The address of integers in memory, as int32 or another numpy kind, or of bytes."""
+        """Returns the address of integers in memory, as int32 or another numpy kind, or of
+        bytes."""
         data = values if isinstance(values, bytes) else values.astype(kind).tobytes()
         return self._processor.memory.placed(data)
 
     def int32s(self, address: int, count: int) -> Ints:
-        """The int32 at an address."""
+        """Returns the int32 at an address."""
         content = self._processor.memory.content(address, 4 * count)
         return np.frombuffer(content, "<i4").astype(np.int64)
 
     def bytes(self, address: int, count: int) -> bytes:
-        """The bytes at an address."""
+        """Returns the bytes at an address."""
         return self._processor.memory.content(address, count)

@@ -14,8 +14,8 @@ ARCHITECTURES = {10: "xtensawin", 11: "rv32imc"}
 
 
 def architecture(mpy: bytes) -> str:
-    """The name of the architecture that a .mpy file has machine code of. Raises MpyError for one
-    that is not emulated here, and for other files."""
+    """Returns the name of the architecture that a .mpy file has machine code of. Raises MpyError
+    for one that is not emulated here, and for other files."""
     MpyReader(mpy)
     name = ARCHITECTURES.get(mpy[2] >> 2 & 0x0F)
     if name is None:
@@ -24,7 +24,7 @@ def architecture(mpy: bytes) -> str:
 
 
 def native_functions(mpy: bytes, source: str) -> dict[str, ViperFunction]:
-    """The viper functions of a module by name; `source` is what was compiled.
+    """Returns the viper functions of a module by name; `source` is what was compiled.
 
     Raises MpyError for a file of another version or architecture, or one that the source cannot
     have given.

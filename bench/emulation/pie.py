@@ -31,7 +31,7 @@ class S3(Lx6):
         return 4 if self.memory.load(pc, 1) & 14 == 14 else super().size(pc)
 
     def elements(self, register: int, size: int, is_signed: bool = True) -> list[int]:
-        """A vector register as integers of `size` bytes."""
+        """Returns a vector register as integers of `size` bytes."""
         vector = self.q[register]
         return [
             int.from_bytes(vector[at : at + size], "little", signed=is_signed)

@@ -39,7 +39,7 @@ class Execution(NamedTuple):
 
 
 def signed(value: int, bits: int = 32) -> int:
-    """The two's complement number in the lowest bits of a value."""
+    """Returns the two's complement number in the lowest bits of a value."""
     value &= (1 << bits) - 1
     return value - (value >> bits - 1 << bits)
 
@@ -76,7 +76,8 @@ class Processor(ABC):
         """What the function gave back; raises Fault where it broke a rule for functions."""
 
     def computed(self, to: int, value: Callable[[list[int]], int], after: int) -> Operation:
-        """The instruction that puts what `value` makes of all registers into register `to`."""
+        """Returns the instruction that puts what `value` makes of all registers into register
+        `to`."""
         registers = self.registers
 
         def execute() -> int:
@@ -88,7 +89,7 @@ class Processor(ABC):
     def load(
         self, to: int, base: int, offset: int, size: int, after: int, signs: bool = False
     ) -> Operation:
-        """The one that loads `size` bytes from beside where register `base` points."""
+        """Returns the one that loads `size` bytes from beside where register `base` points."""
         registers, memory = self.registers, self.memory
         numbers = (memory.signed if signs else memory.unsigned)[size]
         first, end = memory.BASE, len(memory.bytes)
@@ -103,7 +104,7 @@ class Processor(ABC):
         return execute
 
     def store(self, value: int, base: int, offset: int, size: int, after: int) -> Operation:
-        """The one that stores the lowest `size` bytes of register `value` there."""
+        """Returns the one that stores the lowest `size` bytes of register `value` there."""
         registers, memory = self.registers, self.memory
         numbers, mask = memory.unsigned[size], (1 << 8 * size) - 1
         first, end = memory.BASE, len(memory.bytes)

@@ -78,7 +78,7 @@ class Xtensa(Processor):
         return operation
 
     def extension(self, pc: int) -> Operation | None:
-        """The instruction at an address, where a chip's own extensions have it."""
+        """Returns the instruction at an address, where a chip's own extensions have it."""
         return None
 
     def _narrow(self, pc: int, kind: int, t: int, s: int, r: int) -> Operation | None:

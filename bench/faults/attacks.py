@@ -30,8 +30,8 @@ _COPIES = 60  # malformed messages beside each that a chip sends
 
 
 def count_accepted(case: Case, attempts: int, seed: int) -> tuple[int, int]:
-    """How many of so many frames, half of them replayed and half forged, chips and host accept as
-    authentic and new; and how many were tried.
+    """Returns how many of so many frames, half of them replayed and half forged, chips and host
+    accept as authentic and new; and how many were tried.
 
     DISCOVERY and READY, which have no counter, are not among those that are replayed: chips answer
     them and change nothing (tests/virtual/test_replays.py).
@@ -60,7 +60,7 @@ def count_accepted(case: Case, attempts: int, seed: int) -> tuple[int, int]:
 
 
 def _recorded(cluster: VirtualCluster) -> list[bytes]:
-    """What is sent from now on, either way; it grows."""
+    """Returns what is sent from now on, either way; it grows."""
     frames: list[bytes] = []
     carry, transmit = cluster.world.carry, cluster.world.radio.transmit
 
@@ -86,8 +86,8 @@ def _is_accepted(signer: ChipAuthenticator | HostAuthenticator, frame: bytearray
 
 
 def run_malformed(case: Case, count: int, seed: int) -> tuple[int, dict[str, int]]:
-    """How many malformed messages with a right checksum the host was given, at least `count`, and
-    the errors that came of them, by name, other than ClusterError.
+    """Returns how many malformed messages with a right checksum the host was given, at least
+    `count`, and the errors that came of them, by name, other than ClusterError.
 
     Beside each message of a chip come some like it, with other bytes, types or lengths.
     """
@@ -111,9 +111,9 @@ def run_malformed(case: Case, count: int, seed: int) -> tuple[int, dict[str, int
 
 
 def survives_replay(case: Case, number: int) -> bool:
-    """Whether a text is the reference's in which a chip restarts while all DISCOVERYs heard so far
-    are replayed, 500 a second, half of them with another MAC; the number decides which chip and
-    when.
+    """Returns whether a text is the reference's in which a chip restarts while all DISCOVERYs
+    heard so far are replayed, 500 a second, half of them with another MAC; the number decides
+    which chip and when.
     """
     random = Random(f"{case}/{number}")
     position = random.randrange(len(PROMPT) + 1, STEPS)

@@ -39,7 +39,7 @@ class Case:
     def open(
         self, *, loss: float = 0.0, seed: int = 0, timeout: float = TIMEOUT
     ) -> AbstractContextManager[VirtualCluster]:
-        """The connected cluster."""
+        """Returns the connected cluster."""
         parallelism, chips = STRATEGIES[self.strategy]
         kind, mtu = LINKS[self.link]
         link = Link(kind, "pins", mtu, self.signed)
@@ -52,7 +52,7 @@ class Case:
 
 
 def all_cases(signed: tuple[bool, ...] = (False, True)) -> Iterator[Case]:
-    """Every strategy on every link."""
+    """Yields every strategy on every link."""
     for strategy in STRATEGIES:
         for link in LINKS:
             for each in signed:
@@ -61,5 +61,5 @@ def all_cases(signed: tuple[bool, ...] = (False, True)) -> Iterator[Case]:
 
 @cache
 def expected_text() -> tuple[int, ...]:
-    """What the reference generates."""
+    """Returns what the reference generates."""
     return tuple(reference_text(small_model(), PROMPT, STEPS))

@@ -83,7 +83,7 @@ TABLES: dict[str, Callable[[Figures], list[Cells]]] = {
 
 
 def with_tables(text: str, figures: Figures) -> str:
-    """The page with its tables made of these figures."""
+    """Returns the page with its tables made of these figures."""
     return fill_tables(text, TABLES, figures)
 
 

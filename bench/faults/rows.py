@@ -80,7 +80,7 @@ def malformed_rows(strategies: tuple[str, ...] = tuple(STRATEGIES)) -> Iterator[
 
 
 def endurance_rows(strategies: tuple[str, ...] = tuple(STRATEGIES)) -> Iterator[Row]:
-    """What grows in long runs."""
+    """Yields what grows in long runs."""
     shape = f"{TOKENS:,} tokens, signed"
     for strategy in strategies:
         growth = run_long(strategy, "ESP-NOW", TOKENS)
@@ -94,7 +94,7 @@ ALL_ROWS = (
 
 
 def fault_rows() -> Iterator[Row]:
-    """All of them."""
+    """Yields all of them."""
     for rows in ALL_ROWS:
         yield from rows()
 

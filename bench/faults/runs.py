@@ -33,7 +33,7 @@ def run_text(cluster: VirtualCluster, before: object = None) -> Outcome:
 
 
 def run_with_loss(case: Case, loss: float, seed: int) -> Outcome:
-    """A text on links that lose frames with this probability."""
+    """Returns a text on links that lose frames with this probability."""
     try:
         with case.open(loss=loss, seed=seed) as cluster:
             return run_text(cluster)
@@ -42,7 +42,8 @@ def run_with_loss(case: Case, loss: float, seed: int) -> Outcome:
 
 
 def run_with_restart(case: Case, number: int) -> Outcome:
-    """A text in which a chip restarts, which one, when, and for how long the number decides."""
+    """Returns a text in which a chip restarts, which one, when, and for how long the number
+    decides."""
     random = Random(f"{case}/{number}")
     chip, position = random.randrange(case.chips), random.randrange(len(PROMPT) + 1, STEPS)
     late, ready = random.randrange(40), random.choice(_READY_MS)

@@ -39,7 +39,7 @@ class EmulatedBoards:
         self, folder: Path, files: Sequence[Mapping[str, bytes]], slower: int = 1
     ) -> None:
         """folder: of the emulator and its program; files: those in each board's flash, content by
-        path; slower: by how much their clocks are. Raises SetupError where QEMU cannot be had."""
+        path; slower: by how much their clocks are. Raises SetupError if QEMU cannot be had."""
         toolchain = Toolchain(folder)
         program = firmware(folder, toolchain, BOARD)
         self.urls: list[str] = []
@@ -92,7 +92,7 @@ class EmulatedBoards:
 
 
 def _standins(slower: int) -> dict[str, bytes]:
-    """The modules that the port has not, which is where a board's have theirs in C."""
+    """Returns the modules that the port has not, which is where a board's have theirs in C."""
     clock = f"_SLOWER = const({slower})".encode()
     return {
         f"{path.stem}.mpy": compiled(

@@ -10,5 +10,5 @@ def ticks_ms():
 
 
 def ticks_diff(later, earlier):
-    """The milliseconds between two times."""
+    """Returns the milliseconds between two times."""
     return later - earlier

@@ -32,7 +32,7 @@ class EmulationError(Exception):
 
 
 def output(program: Path, toolchain: Toolchain, files: Mapping[str, bytes]) -> list[str]:
-    """The lines that on_chip.run prints, with `files` by path beside it.
+    """Returns the lines that on_chip.run prints, with `files` by path beside it.
 
     QEMU counts one nanosecond for each instruction, so that counts never differ between runs.
     Raises EmulationError, and SetupError where QEMU does not run.
@@ -56,7 +56,7 @@ def output(program: Path, toolchain: Toolchain, files: Mapping[str, bytes]) -> l
 
 
 def _conversation(command: list[str], environment: dict[str, str], script: bytes) -> bytes:
-    """What the chip says from its start until it has run the script."""
+    """Returns what the chip says from its start until it has run the script."""
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -89,7 +89,7 @@ def _lines(said: bytes) -> list[str]:
 
 
 def rom_image(files: Mapping[str, bytes]) -> bytes:
-    """An image of files and their folders."""
+    """Returns an image of files and their folders."""
     writer = VfsRomWriter()
     inside: list[str] = []  # the folders that are open
     for path, content in sorted(files.items(), key=lambda item: item[0].split("/")):

@@ -44,7 +44,8 @@ _costs = {}  # instructions of a call of nothing, by number of parameters
 
 
 def _timed(name, function, count):
-    """The function, with the instructions that its calls take added up beyond an empty call's."""
+    """Returns the function, with the instructions that its calls take added up beyond an empty
+    call's."""
     if count not in _costs:
         _costs[count] = 0
         _costs[count] = _cost(count)
@@ -97,7 +98,7 @@ def _link(settings, line, radio):
 
 
 def _signer(settings):
-    """What a chip with a key has."""
+    """Returns what a chip with a key has."""
     if not settings["key"]:
         return None
     from protocol.auth import Hmac
@@ -152,7 +153,8 @@ def _node(settings, line, radio):
 
 
 def _stations(data):
-    """The frames in a record from the radio, with the addresses of those that send them."""
+    """Returns the frames in a record from the radio, with the addresses of those that send
+    them."""
     frames = []
     while data:
         end = 2 + (data[0] | data[1] << 8)

@@ -52,7 +52,7 @@ BOARD = Build(
 
 
 def firmware(folder: Path, toolchain: Toolchain, build: Build = COUNTER) -> Path:
-    """The program for QEMU, built in `folder` unless it is there. Raises SetupError."""
+    """Returns the program for QEMU, built in `folder` unless it is there. Raises SetupError."""
     options = (build.settings, build.linking) if build.settings else ()
     key = hashlib.sha256(" ".join(map(str, (build.heap, _AS_ON_BOARDS, *options))).encode())
     for source in sorted(build.modules.glob("*/*.[cm]*")):

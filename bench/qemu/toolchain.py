@@ -58,7 +58,7 @@ class Toolchain:
         return {**os.environ, "PATH": path, "LD_LIBRARY_PATH": libraries}
 
     def qemu(self) -> list[str]:
-        """The emulator's command, with its data where it was unpacked."""
+        """Returns the emulator's command, with its data where it was unpacked."""
         data = self._root / "usr/share/qemu"
         return [QEMU, *(["-L", str(data)] if data.is_dir() else [])]
 
@@ -103,7 +103,7 @@ class Toolchain:
 
 
 def _release() -> str:
-    """The code name of this machine's Debian release."""
+    """Returns the code name of this machine's Debian release."""
     try:
         system = platform.freedesktop_os_release()
     except OSError:

@@ -158,7 +158,7 @@ class VirtualCluster:
         self.executor.connect(10.0)
 
     def generate(self, prompt: list[int], steps: int, before: Any = None) -> list[int]:
-        """All tokens of a greedy text of so many positions.
+        """Returns all tokens of a greedy text of so many positions.
 
         before: called with each position before its token is run.
         """

@@ -47,7 +47,7 @@ def small_model(config: Config = CONFIG, seed: int = 6) -> QuantizedModel:
 
 
 def reference_text(model: QuantizedModel, prompt: list[int], steps: int) -> list[int]:
-    """What the reference generates greedily: all tokens, `steps` in number."""
+    """Returns what the reference generates greedily: all tokens, `steps` in number."""
     reference = Reference(model, context=steps)
     tokens = list(prompt)
     logits = [reference.step([token])[0] for token in tokens][-1]

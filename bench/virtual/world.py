@@ -151,7 +151,7 @@ class ChipUart:
         self._arrived += cobs.encode(frame) + b"\0"
 
     def readinto(self, buffer: bytearray) -> int:
-        """The number of bytes put into the buffer, as far as it has room."""
+        """Returns the number of bytes put into the buffer, as far as it has room."""
         count = min(len(buffer), len(self._arrived))
         buffer[:count] = self._arrived[:count]
         del self._arrived[:count]

@@ -131,8 +131,8 @@ _MEAN_TURN = """
 def attention_kernel(
     head_dim: int, parts: Iterable[str] = PARTS, products: int = PRODUCTS
 ) -> str:
-    """The source of `attend` for heads of this size; parts: the first of PARTS; products: as
-    kernel_source's."""
+    """Returns the source of `attend` for heads of this size; parts: the first of PARTS; products:
+    as kernel_source's."""
     made = {"scores": _scores, "softmax": _softmax, "mean": _mean}
     text = "\n".join(made[part](head_dim, products).strip("\n") for part in parts)
     return _ATTEND.format(size=head_dim, parts=text)

@@ -10,10 +10,10 @@ _TEST = "sys.implementation.name == 'micropython'"
 
 
 def keep_own_branch(source: str) -> str:
-    """The source with the first branch alone of each `if sys.implementation.name ==
+    """Returns the source with the first branch alone of each `if sys.implementation.name ==
     "micropython":` that has an `else:`.
 
-    Raises ValueError where a branch is `elif`, or shares a line with its `else:`.
+    Raises ValueError if a branch is `elif`, or shares a line with its `else:`.
     """
     lines = source.encode().split(b"\n")
     edits: list[Edit] = []

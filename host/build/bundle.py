@@ -147,8 +147,8 @@ def chip_files(
 def _pass_kernels(
     plan: Plan, shard: Shard, columns: Iterable[int], kernels: KernelSet | None
 ) -> dict[str, str]:
-    """The module of kernels that take several positions a pass, by its path; none where requests
-    hold too few, or these go through bytecode."""
+    """Returns the module of kernels that take several positions a pass, by its path; none if
+    requests hold too few, or these go through bytecode."""
     counts = PASSES.get(kernels.name, ()) if kernels else ()
     through_bytecode = plan.block(shard.chip) > 0 or shard.elements
     if not kernels or not counts or plan.positions < min(counts) or through_bytecode:
@@ -158,7 +158,7 @@ def _pass_kernels(
 
 
 def _describe_partition(file: bytes, plan: Plan, chip: int) -> dict[str, object]:
-    """What firmware/compute/partition.py is told of a chip's shard in flash."""
+    """Returns what firmware/compute/partition.py is told of a chip's shard in flash."""
     sha256, block = file[-DIGEST_SIZE:].hex(), plan.block(chip)
     settings = {"label": WEIGHTS, "size": len(file), "sha256": sha256, "block": block}
     resident = plan.resident_room(chip)
@@ -166,8 +166,8 @@ def _describe_partition(file: bytes, plan: Plan, chip: int) -> dict[str, object]
 
 
 def split_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], bytes]:
-    """The files of a chip's file system, and what its flash partition for weights holds, nothing
-    where they come from a file into its heap."""
+    """Returns the files of a chip's file system, and what its flash partition for weights holds,
+    nothing if they come from a file into its heap."""
     if "weights" not in json.loads(files["config.json"]):
         return dict(files), b""
     return {path: content for path, content in files.items() if path != SHARD}, files[SHARD]
@@ -198,15 +198,15 @@ def digest(files: Mapping[str, bytes]) -> str:
 
 @cache
 def chip_module(source: str, name: str, arch: str) -> bytes:
-    """The .mpy of a module that runs beside the others of a chip, whose numbers it has in place
-    of their names; name: its path in the repository. Raises BuildError."""
+    """Returns the .mpy of a module that runs beside the others of a chip, whose numbers it has in
+    place of their names; name: its path in the repository. Raises BuildError."""
     place = chip_path(name) or name
     return compiled(chip_source(source), place, arch)
 
 
 def chip_source(source: str) -> bytes:
-    """What is compiled of a module. Kept in a cache folder, by all that it depends on: the numbers
-    of the other modules, of which the version holds a digest, are among that."""
+    """Returns what is compiled of a module. Kept in a cache folder, by all that it depends on: the
+    numbers of the other modules, of which the version holds a digest, are among that."""
     key = hashlib.sha256(f"{firmware_version()} {source}".encode()).hexdigest()
     cached = _CACHE / f"{key}.py"
     with suppress(OSError):
@@ -224,14 +224,14 @@ def chip_source(source: str) -> bytes:
 
 
 def _module_name(path: str) -> str:
-    """What tracebacks call a file: its module's name, for that is in a chip's table of strings
-    already."""
+    """Returns what tracebacks call a file: its module's name, for that is in a chip's table of
+    strings already."""
     name = path.removesuffix(".py").removesuffix(".mpy").removesuffix("/__init__")
     return name.replace("/", ".")
 
 
 def compiled(source: bytes, name: str, arch: str, emit: str = "bytecode") -> bytes:
-    """The .mpy of a source file for `arch`; raises BuildError with the compiler's words.
+    """Returns the .mpy of a source file for `arch`; raises BuildError with the compiler's words.
 
     emit: "native" for machine code where a function says nothing else, larger and faster.
     Kept in a cache folder, by everything that the result depends on.

@@ -17,9 +17,10 @@ _NAMES = ("const", "micropython", *_TYPES)
 
 
 def drop_compiler_names(source: str) -> str:
-    """The source without imports of these names, where nothing but the compiler needs them.
+    """Returns the source without imports of these names, where nothing but the compiler needs
+    them.
 
-    Raises ValueError where such an import shares a line with another statement.
+    Raises ValueError if such an import shares a line with another statement.
     """
     tree = ast.parse(source)
     known = set(map(id, _known(tree)))
@@ -44,7 +45,7 @@ def drop_compiler_names(source: str) -> str:
 
 
 def _known(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of names that the compiler takes in, and that no code looks up."""
+    """Yields the nodes of names that the compiler takes in, and that no code looks up."""
     for node in ast.walk(tree):
         match node:
             case ast.Assign(

@@ -43,7 +43,7 @@ def board_uart(uart: Uart) -> dict[str, int]:
 
 
 def board_settings(board: Board) -> dict[str, object]:
-    """What firmware/board.py makes use of on a board: clock, BOOT button, LED, times."""
+    """Returns what firmware/board.py makes use of on a board: clock, BOOT button, LED, times."""
     settings: dict[str, object] = {"prompt_ms": _PROMPT_MS, "watchdog_ms": _WATCHDOG_MS}
     if board.clock_mhz:
         settings["clock_mhz"] = board.clock_mhz
@@ -66,10 +66,10 @@ def configuration(
     kernels: str = "auto",
     fast: bool = False,
 ) -> dict[str, object]:
-    """The configuration of the chip that owns `shard`.
+    """Returns the configuration of the chip that owns `shard`.
 
     uart: settings of its machine.UART, whose buffer is made long enough, or REPL_UART; rate: for
-    `ESPNow.config`, None where it is not to be set; key: of the cluster, empty for frames that
+    `ESPNow.config`, None if it is not to be set; key: of the cluster, empty for frames that
     are not signed; channel: of Wi-Fi; board: its board_settings, None for a simulated chip;
     kernels: one of KERNELS; fast: whether the host may have the serial line go faster.
     """

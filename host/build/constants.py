@@ -17,10 +17,10 @@ from host.build.source_edits import Edit, check_alone, edited, own_imports, with
 
 
 def inline_constants(source: str, *, keeps_names: bool = False) -> str:
-    """The source of a chip's module with other modules' numbers in place of their names, and its
-    own numbers, which then nobody asks it for, private unless it keeps their names.
+    """Returns the source of a chip's module with other modules' numbers in place of their names,
+    and its own numbers, which then nobody asks it for, private unless it keeps their names.
 
-    Raises ValueError where that would change what the code does: a constant has its name to
+    Raises ValueError if that would change what the code does: a constant has its name to
     itself, and stands above what uses it; an import that names one has its lines to itself.
     """
     tree = ast.parse(source)
@@ -44,7 +44,7 @@ def inline_constants(source: str, *, keeps_names: bool = False) -> str:
 
 
 def _numbers(statement: ast.ImportFrom) -> dict[str, str]:
-    """What it imports that is a whole number and named as a constant, as source."""
+    """Returns what it imports that is a whole number and named as a constant, as source."""
     assert statement.module is not None
     found = {}
     for alias in statement.names:
@@ -58,7 +58,7 @@ def _numbers(statement: ast.ImportFrom) -> dict[str, str]:
 def _check_names(
     nodes: list[ast.AST], values: dict[str, str], private: dict[str, str]
 ) -> None:
-    """Raises ValueError where a constant's name is another thing's too, or used above it."""
+    """Raises ValueError if a constant's name is another thing's too, or used above it."""
     bound = Counter(_bound(nodes, values))
     for name in values:
         if bound[name]:
@@ -76,8 +76,8 @@ def _check_names(
 
 
 def _bound(nodes: list[ast.AST], imported: Container[str] = ()) -> Iterator[str]:
-    """Each name, as often as something gives it a value or says where it does; `imported`: but for
-    the imports of these from modules of ours."""
+    """Yields each name, as often as something gives it a value or says where it does; `imported`:
+    but for the imports of these from modules of ours."""
     ours = set(map(id, own_imports(nodes)))
     for node in nodes:
         match node:

@@ -11,7 +11,7 @@ from host.build.source_edits import Edit, edited
 
 
 def drop_error_texts(source: str) -> str:
-    """The source with `raise ProtocolError` in place of the same with arguments."""
+    """Returns the source with `raise ProtocolError` in place of the same with arguments."""
     edits = []
     for node in ast.walk(ast.parse(source)):
         match node:

@@ -26,7 +26,7 @@ GENERATORS = (
 
 
 def chip_sources() -> list[Path]:
-    """The files of firmware/ and protocol/ that a chip imports."""
+    """Returns the files of firmware/ and protocol/ that a chip imports."""
     return [
         path
         for folder in ("protocol", "firmware")
@@ -36,13 +36,13 @@ def chip_sources() -> list[Path]:
 
 
 def _files(path: Path) -> list[Path]:
-    """A file, or those of a folder."""
+    """Returns a file, or those of a folder."""
     return sorted(path.glob("*.py")) if path.is_dir() else [path]
 
 
 @cache
 def firmware_version() -> str:
-    """The release, and a digest of all sources of a chip's code, as 0.1.0+0123abcd."""
+    """Returns the release, and a digest of all sources of a chip's code, as 0.1.0+0123abcd."""
     digest = hashlib.sha256()
     generators = [
         path for name in GENERATORS for path in _files(SOURCES / "host" / "build" / name)

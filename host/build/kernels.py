@@ -60,7 +60,7 @@ def kernel_source(
     qk_norm: bool = False,
     int8_kv: bool = False,
 ) -> str:
-    """The module `firmware/compute/model_kernels.py` for matrices of these column counts.
+    """Returns the module `firmware/compute/model_kernels.py` for matrices of these column counts.
 
     padding: how matrices are stored (protocol/shard_layout.py); products: how many multiplications
     one turn of a loop has (host/build/unrolling.py); qk_norm: whether queries and keys pass a norm

@@ -14,12 +14,13 @@ _PACKAGES = re.compile(r"\bfirmware\.(?:" + "|".join(_FOLDERS) + r")\b")
 
 
 def flatten_imports(source: str) -> str:
-    """The source with the names that modules have on a chip, in strings too."""
+    """Returns the source with the names that modules have on a chip, in strings too."""
     return _PACKAGES.sub("firmware", source)
 
 
 def chip_path(path: str) -> str | None:
-    """Where a chip has the module of a source file; None for a package that it does not have."""
+    """Returns where a chip has the module of a source file; None for a package that it does not
+    have."""
     folder, _, name = path.rpartition("/")
     top, _, inner = folder.partition("/")
     if inner in _FOLDERS and name == "__init__.py":

@@ -56,8 +56,8 @@ _WEIGHTS = {
 
 
 def pass_kernel(columns: int, padding: int, adds: bool = False) -> str:
-    """The kernel matmul_N, or matmul_add_N, for rows of so many columns, filled up to a multiple
-    of `padding`."""
+    """Returns the kernel matmul_N, or matmul_add_N, for rows of so many columns, filled up to a
+    multiple of `padding`."""
     filled = columns + -columns % padding
     return _KERNEL.format(
         name=pass_name(columns, adds),
@@ -69,15 +69,15 @@ def pass_kernel(columns: int, padding: int, adds: bool = False) -> str:
 
 
 def pass_name(columns: int, adds: bool) -> str:
-    """What the kernel is called."""
+    """Returns what the kernel is called."""
     return f"matmul_add_{columns}" if adds else f"matmul_{columns}"
 
 
 def pass_source(
     matrix_columns: Iterable[int], padding: int, counts: Sequence[int] = (MOST_POSITIONS,)
 ) -> str:
-    """The module `firmware/compute/pass_kernels.py` for matrices of these column counts, as
-    kernel_source's; "" where it has none. padding: how matrices are stored; counts: how many
+    """Returns the module `firmware/compute/pass_kernels.py` for matrices of these column counts,
+    as kernel_source's; "" where it has none. padding: how matrices are stored; counts: how many
     positions go together, the most first."""
     shapes = sorted(set(matrix_columns))
     if padding == 1:

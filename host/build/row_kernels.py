@@ -57,7 +57,8 @@ _PAIRS = """
 
 
 def row_kernel(columns: int, padding: int) -> str:
-    """The kernel matvec_N for rows of so many columns, filled up to a multiple of `padding`."""
+    """Returns the kernel matvec_N for rows of so many columns, filled up to a multiple of
+    `padding`."""
     size = _BLOCK.get(padding, _BLOCK_OF_ROWS)
     blocks = [range(low, min(low + size, columns)) for low in range(0, columns, size)]
     filled = columns + -columns % padding
@@ -69,7 +70,7 @@ def row_kernel(columns: int, padding: int) -> str:
 
 
 def _block(columns: range, filled: int, padding: int) -> str:
-    """What these columns add to y."""
+    """Returns what these columns add to y."""
     count = len(columns)
     in_pairs = padding == PAIRS
     inputs = _INPUTS.format(

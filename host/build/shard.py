@@ -33,7 +33,7 @@ from protocol.shard_layout import (
 
 
 def shard_file(model: QuantizedModel, plan: Plan, shard: Shard, padding: int = 1) -> bytes:
-    """The file of the chip that holds `shard`, with matrices as its kernels want them: see
+    """Returns the file of the chip that holds `shard`, with matrices as its kernels want them: see
     protocol/shard_layout.py."""
     block = plan.block(shard.chip)
     numbers = {"columns": padding, **_header(model, plan, shard)}
@@ -59,7 +59,7 @@ def shard_file(model: QuantizedModel, plan: Plan, shard: Shard, padding: int = 1
 
 
 class _Body:
-    """What a shard file has before its SHA-256. block: the header's, 0 where matrices lie behind
+    """What a shard file has before its SHA-256. block: the header's, 0 if matrices lie behind
     their multipliers; else they come behind all else (protocol/flash_layout.py)."""
 
     def __init__(self, padding: int, block: int) -> None:
@@ -97,7 +97,8 @@ class _Body:
 
 
 def shard_digest(file: bytes) -> bytes:
-    """What a chip's READY says of its shard file: the first bytes of the SHA-256 that ends it."""
+    """Returns what a chip's READY says of its shard file: the first bytes of the SHA-256 that ends
+    it."""
     return file[-hashlib.sha256().digest_size :][:HASH_SIZE]
 
 
@@ -111,7 +112,7 @@ def matrix_columns(model: QuantizedModel, shard: Shard) -> set[int]:
 
 
 def _layers(model: QuantizedModel, plan: Plan, shard: Shard) -> list[QuantizedLayer]:
-    """Those that a chip has a part in."""
+    """Returns those that a chip has a part in."""
     held = plan.stage_of(shard.chip).layers
     return list(model.layers[held.start : held.stop])
 
@@ -189,9 +190,9 @@ def _norm(gain: Gain, limit: int) -> list[int]:
 def _layer_parts(
     layer: QuantizedLayer, shard: Shard, head_dim: int, columns: Sequence[int] | None
 ) -> tuple[bytes, Iterator[NDArray[np.int8]]]:
-    """A layer's multipliers, and its matrices in order, made as they are asked for.
+    """Returns a layer's multipliers, and its matrices in order, made as they are asked for.
 
-    columns: of the output projection, of which the chip has rows, None where it has columns.
+    columns: of the output projection, of which the chip has rows, None if it has columns.
     """
     q_rows = head_rows(shard.heads, head_dim)
     kv_rows = head_rows(shard.kv_heads, head_dim)
@@ -227,17 +228,17 @@ def _gain(gain: Gain) -> bytes:
 
 
 def _rows_of(linear: Linear, rows: ArrayLike) -> Linear:
-    """A column-parallel shard: these output features of a matrix."""
+    """Returns a column-parallel shard: these output features of a matrix."""
     return shard_weight(linear, 0, indices=rows).weight
 
 
 def _columns_of(linear: Linear, columns: ArrayLike) -> Linear:
-    """A row-parallel shard: these input features of a matrix."""
+    """Returns a row-parallel shard: these input features of a matrix."""
     return shard_weight(linear, 1, indices=columns).weight
 
 
 def stored_matrix(weight: NDArray[np.int8], padding: int, block: int = 0) -> bytes:
-    """A matrix as protocol/shard_layout.py has it; block: the header's."""
+    """Returns a matrix as protocol/shard_layout.py has it; block: the header's."""
     if not weight.size:
         return b""
     if block and padding == VECTORS:
@@ -265,7 +266,7 @@ def _stored_whole(weight: NDArray[np.int8], padding: int) -> bytes:
 
 
 def _aligned(content: bytes, size: int) -> bytes:
-    """The content with zeros behind it, up to a multiple of `size` bytes."""
+    """Returns the content with zeros behind it, up to a multiple of `size` bytes."""
     return content + bytes(-len(content) % size)
 
 

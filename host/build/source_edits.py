@@ -40,7 +40,7 @@ def without_names(statement: ast.ImportFrom, names: Container[str]) -> Iterator[
 
 
 def check_alone(statement: ast.ImportFrom, source: str) -> None:
-    """Raises ValueError where an import shares a line with another statement."""
+    """Raises ValueError if an import shares a line with another statement."""
     lines = source.encode().split(b"\n")
     before = lines[statement.lineno - 1][: statement.col_offset]
     after = lines[(statement.end_lineno or statement.lineno) - 1][statement.end_col_offset :]

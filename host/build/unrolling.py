@@ -10,8 +10,8 @@ PRODUCTS, FEWEST_PRODUCTS = 64, 1
 
 
 def per_turn(products: int, most: int) -> int:
-    """How many rows or positions of so many products go into a turn, which has `most` of these if
-    it has several: a power of two."""
+    """Returns how many rows or positions of so many products go into a turn, which has `most` of
+    these if it has several: a power of two."""
     several = 1
     while 2 * several * products <= most:
         several *= 2
@@ -34,10 +34,10 @@ def turns(
 
 
 def summed(names: Iterable[str]) -> str:
-    """The expression that adds them up."""
+    """Returns the expression that adds them up."""
     return "(" + " + ".join(names) + ")"
 
 
 def lines(indent: int, texts: Iterable[str]) -> str:
-    """The texts as lines, indented by so many spaces."""
+    """Returns the texts as lines, indented by so many spaces."""
     return "\n".join(" " * indent + text for text in texts)

@@ -138,7 +138,7 @@ _MEANS = """
 
 
 def wide_attention_kernel(size: int, is_int8: bool = False) -> str:
-    """The source of `attend` for heads of this size, of any number of elements, or of
+    """Returns the source of `attend` for heads of this size, of any number of elements, or of
     `attend_int8`."""
     blocks, rest = divmod(size, _BLOCK)
     parts = [(_BLOCK, "while many:")] * bool(blocks) + [(rest, "if 1:")] * bool(rest)

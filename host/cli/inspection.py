@@ -41,7 +41,7 @@ class Fit:
 
     problem: a line on why not; weights: where they are kept: heap, PSRAM, flash;
     tokens_per_second; first_token: seconds after a prompt of PROMPT tokens; limit: what takes most
-    of the time. None where it is not modelled.
+    of the time. None if it is not modelled.
     """
 
     chips: int

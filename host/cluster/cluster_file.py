@@ -56,7 +56,7 @@ def make_key() -> bytes:
 
 
 def read(path: Path = FILE) -> ClusterFile | None:
-    """Returns the cluster in a file, None where there is none. Raises ClusterFileError."""
+    """Returns the cluster in a file, None if there is none. Raises ClusterFileError."""
     try:
         fields = read_toml(path)
         if fields.get("version") == VERSION:

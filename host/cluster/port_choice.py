@@ -8,7 +8,7 @@ from host.cluster.cluster_fields import ClusterFile
 from host.errors import FlashError
 from host.links.discovery import Candidate
 
-# Asks the user a question and returns the answer; None where there is no terminal.
+# Asks the user a question and returns the answer; None if there is no terminal.
 Ask = Callable[[str], str] | None
 
 

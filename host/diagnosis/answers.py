@@ -24,7 +24,7 @@ class DamagedAnswer(NoPrompt):
 def ask(prompt: Prompt, program: str) -> Any:
     """Returns the value, of literals, that a program has put into `answer`.
 
-    What is damaged on the way, there or back, is asked for again. Raises NoPrompt where the
+    What is damaged on the way, there or back, is asked for again. Raises NoPrompt if the
     program fails, and DamagedAnswer where no answer arrives whole.
     """
     attempts = _ATTEMPTS

@@ -90,7 +90,7 @@ class Identity:
 
 
 def read_identity(prompt: Prompt) -> Identity:
-    """Who the board at a prompt is. Raises NoPrompt where it cannot be asked."""
+    """Who the board at a prompt is. Raises NoPrompt if it cannot be asked."""
     try:
         version, machine, mac, main, config, shard = ask(prompt, _IDENTITY)
         found = _MODEL.search(shard or b"")
@@ -122,7 +122,8 @@ def _json(text: bytes | None) -> dict[str, Any] | None:
 
 
 def check_radio(prompt: Prompt) -> Iterator[Finding]:
-    """How the radio of a node was set when it was interrupted, if it has one. Raises NoPrompt."""
+    """Yields how the radio of a node was set when it was interrupted, if it has one. Raises
+    NoPrompt."""
     answer = ask(prompt, _LIVE)
     if answer is None:
         return
@@ -143,7 +144,7 @@ def check_power_save(power_save: int) -> Finding:
 
 
 def check_identity(board: Identity, cluster: ClusterFile | None) -> Iterator[Finding]:
-    """What is right and wrong about a board at its prompt."""
+    """Yields what is right and wrong about a board at its prompt."""
     version = ".".join(map(str, board.version))
     entry = _entry(board, cluster)
     again = flash_again(entry.id if entry else board.chip, entry.board if entry else None)
@@ -164,7 +165,7 @@ def check_identity(board: Identity, cluster: ClusterFile | None) -> Iterator[Fin
 
 
 def _incomplete(board: Identity) -> str:
-    """What of a chip's files is not on the board, or not whole."""
+    """Returns what of a chip's files is not on the board, or not whole."""
     if board.missing == tuple(_FILES):
         return "it was never flashed as a chip: it holds none of our files"
     parts = [f"{name} is missing" for name in board.missing]
@@ -173,7 +174,8 @@ def _incomplete(board: Identity) -> str:
 
 
 def _entry(board: Identity, cluster: ClusterFile | None) -> FlashedChip | None:
-    """The board's place in the cluster: by its MAC, else by the chip in its configuration."""
+    """Returns the board's place in the cluster: by its MAC, else by the chip in its
+    configuration."""
     if cluster is None:
         return None
     return cluster.chip_of(board.mac) or cluster.chip(-1 if board.chip is None else board.chip)

@@ -19,21 +19,21 @@ class Finding:
 
 
 def fine(text: str) -> Finding:
-    """What is as it should be."""
+    """Returns what is as it should be."""
     return Finding("ok", text)
 
 
 def wrong(text: str, advice: str) -> Finding:
-    """What keeps the cluster from working well."""
+    """Returns what keeps the cluster from working well."""
     return Finding("wrong", text, advice)
 
 
 def unseen(text: str) -> Finding:
-    """What could not be looked at, and why."""
+    """Returns what could not be looked at, and why."""
     return Finding("not looked at", text)
 
 
 def flash_again(chip: int | None, board: str | None = None) -> str:
-    """The advice to do so."""
+    """Returns the advice to do so."""
     of = "" if chip is None else f" CHIP_ID={chip}"
     return f"Flash it again: make flash BOARD={board or '...'}{of}"

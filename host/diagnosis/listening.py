@@ -44,7 +44,7 @@ Print = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Source:
-    """A board to listen to. name: before its lines; mac: by which it is found again, None where
+    """A board to listen to. name: before its lines; mac: by which it is found again, None if
     only the port is known; answers: whether its node does so at this port. To a board whose node
     does not, a DISCOVERY is Ctrl-C, and whoever is at a prompt is not to be disturbed."""
 

@@ -52,7 +52,7 @@ def await_node(url: str, key: bytes, timeout: float) -> FederationMessage | None
     """Returns the answer, READY or ERROR, of the node of a board that was just reset, None if
     there is none within `timeout` seconds.
 
-    Raises PortClosed where the port does not open, or is lost.
+    Raises PortClosed if the port does not open, or is lost.
     """
     with PortSearch(Probe(key)) as search:
         search.add(url, starting=True)

@@ -39,7 +39,7 @@ class PortLog:
         self._rest = b""
 
     def entries(self, data: bytes) -> list[Entry]:
-        """What these bytes complete."""
+        """Returns what these bytes complete."""
         *pieces, self._rest = (self._rest + data).split(b"\0")
         found = [entry for piece in pieces for entry in self._piece(piece)]
         lines, self._rest = _lines(self._rest)
@@ -56,7 +56,7 @@ class PortLog:
         return [Entry(_shown(text))] if _shown(text) else []
 
     def _piece(self, piece: bytes) -> list[Entry]:
-        """What stood before a 0x00: lines of text, then a frame."""
+        """Returns what stood before a 0x00: lines of text, then a frame."""
         lines, rest = _lines(piece)
         entries = [Entry(line) for line in lines]
         frame = decode_frame(rest) if rest else None
@@ -74,7 +74,7 @@ class PortLog:
 
 
 def _lines(data: bytes) -> tuple[list[str], bytes]:
-    """The lines of text at the beginning of `data`, and the rest."""
+    """Returns the lines of text at the beginning of `data`, and the rest."""
     lines = []
     while b"\n" in data:
         line, _, after = data.partition(b"\n")
@@ -86,13 +86,13 @@ def _lines(data: bytes) -> tuple[list[str], bytes]:
 
 
 def _shown(line: bytes) -> str:
-    """A line without what would move the cursor or change colours of a terminal."""
+    """Returns a line without what would move the cursor or change colours of a terminal."""
     text = line.decode(errors="replace")
     return "".join(char for char in text if char.isprintable() or char == "\t").rstrip()
 
 
 def _described(message: FederationMessage) -> str:
-    """A message in words. Raises ProtocolError."""
+    """Returns a message in words. Raises ProtocolError."""
     if message.kind == message_types.ERROR:
         error = decode_error(message.payload)
         return f"{error_name(error.code)}: {_shown(error.text.encode())}"

@@ -184,7 +184,7 @@ class BaseExecutor(ABC):
         return self._membership.connect(timeout, on_ready)
 
     def open(self) -> Sequence:
-        """A new sequence in a free slot. Raises ValueError where there is none."""
+        """Returns a new sequence in a free slot. Raises ValueError if there is none."""
         free = [slot for slot in range(self.slots) if slot not in self._sequences]
         if not free:
             raise ValueError(f"all {self.slots} slots have a sequence")

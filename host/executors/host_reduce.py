@@ -98,7 +98,7 @@ class HostReduceExecutor(BatchExecutor):
         }
 
     def open(self) -> Sequence:
-        """A new sequence in a free slot. Raises ValueError where there is none."""
+        """Returns a new sequence in a free slot. Raises ValueError if there is none."""
         sequence = super().open()
         self._inputs[sequence.slot].clear()
         return sequence

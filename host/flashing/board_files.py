@@ -103,7 +103,7 @@ class System:
     MAC, as 34:85:18:00:00:01."""
 
     version: tuple[int, int, int]
-    mpy: int  # sys.implementation._mpy, 0 where .mpy files are not loaded
+    mpy: int  # sys.implementation._mpy, 0 if .mpy files are not loaded
     block: int
     free_blocks: int
     mac: str

@@ -24,7 +24,7 @@ class Batch:
     def run(self, tasks: Sequence[Task]) -> Iterator[Generation]:
         """Yields the generations in the tasks' order, each once it and those before are done.
 
-        Raises ClusterError where chips fail.
+        Raises ClusterError if chips fail.
         """
         done: set[Task] = set()
         given = 0

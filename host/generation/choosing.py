@@ -30,7 +30,7 @@ class TokenChooser:
         constraint: Constraint | None = None,
     ) -> None:
         """prompt: its tokens, BOS included; constraint: what tokens keep to, None for nothing.
-        Raises ValueError where the prompt leaves no step."""
+        Raises ValueError if the prompt leaves no step."""
         if prompt > steps:
             raise ValueError(f"{steps} steps for a prompt of {prompt} tokens")
         self._count, self._steps, self._stops, self._sampler = prompt, steps, stops, sampler
@@ -44,12 +44,12 @@ class TokenChooser:
 
     @property
     def refused(self) -> str:
-        """Why what was chosen is no answer of the constraint's, empty where it is."""
+        """Why what was chosen is no answer of the constraint's, empty if it is."""
         return self._constraint.refused if self._constraint else ""
 
     @property
     def confidence(self) -> float:
-        """That of the least certain token, from 0 to 1, where there is a constraint."""
+        """That of the least certain token, from 0 to 1, if there is a constraint."""
         return self._constraint.confidence if self._constraint else 1.0
 
     @property
@@ -72,7 +72,7 @@ class TokenChooser:
         self.has_ended = True
 
     def next_token(self, logits: Ints) -> int | None:
-        """Chooses from logits [vocab]; None where that ends the text. What must follow does so,
+        """Chooses from logits [vocab]; None if that ends the text. What must follow does so,
         whatever they are."""
         for token in self.take_forced(1):
             return token

@@ -18,7 +18,7 @@ class Command:
     """A command and the answers to it that are right.
 
     category: its kind; expected: the line that answers it; alternatives: lines that are right too;
-    source: who wrote it, empty where that is not known; group: empty, or what the command is to a
+    source: who wrote it, empty if that is not known; group: empty, or what the command is to a
     home, as "in" for one that it can do.
     """
 

@@ -51,11 +51,11 @@ class TokenTexts:
         return self._tokenizer.encode("\n", bos=False)
 
     def splits(self, before: str, after: str) -> bool:
-        """Whether a token ends between these two characters in every text."""
+        """Returns whether a token ends between these two characters in every text."""
         return before + after not in self._inside
 
     def write(self, text: str, tokens: tuple[int, ...], path: str) -> tuple[int, ...]:
-        """Returns the tokens of `path` after a text of these tokens, none where the tokenizer
+        """Returns the tokens of `path` after a text of these tokens, none if the tokenizer
         would have written the text with others."""
         key = text, tokens, path
         found = self._written.get(key)
@@ -80,7 +80,7 @@ class Cursor:
     tokens: tuple[int, ...] = ()
 
     def follow(self, token: int) -> Cursor | None:
-        """Returns the place after a token, None where it may not follow."""
+        """Returns the place after a token, None if it may not follow."""
         text = self.vocabulary.texts[token]
         state = self.automaton.follow(self.state, text) if text else DEAD
         if state == DEAD:
@@ -88,11 +88,11 @@ class Cursor:
         return replace(self, state=state, text=self.text + text, tokens=(*self.tokens, token))
 
     def may_end(self) -> bool:
-        """Whether the answer may end here."""
+        """Returns whether the answer may end here."""
         return self.automaton.is_final(self.state)
 
     def must_end(self) -> bool:
-        """Whether nothing may follow."""
+        """Returns whether nothing may follow."""
         return self.may_end() and not self.automaton.edges(self.state)
 
     def list_forced(self) -> tuple[int, ...]:
@@ -116,7 +116,7 @@ class Cursor:
 
 
 class Constraint:
-    """What holds an answer to its grammar. refused: why it is refused, empty where it is not.
+    """What holds an answer to its grammar. refused: why it is refused, empty if it is not.
 
     least: the confidence below which it is. Confidence is that of the least certain token: of two
     tokens, the one that was taken and the best other one, the probability of the first. It depends
@@ -132,16 +132,16 @@ class Constraint:
 
     @property
     def confidence(self) -> float:
-        """From 0 to 1; 1 where no token was a choice."""
+        """From 0 to 1; 1 if no token was a choice."""
         return confidence_of(self.margin)
 
     def next_forced(self) -> int | None:
-        """Returns the token that must follow, None where there is a choice, or none to follow."""
+        """Returns the token that must follow, None if there is a choice, or none to follow."""
         forced = self._cursor.list_forced()
         return forced[0] if forced else None
 
     def must_end(self) -> bool:
-        """Whether nothing may follow."""
+        """Returns whether nothing may follow."""
         return self._cursor.must_end()
 
     def mask(self) -> npt.NDArray[np.bool_]:
@@ -149,7 +149,7 @@ class Constraint:
         return self._cursor.mask()
 
     def choose(self, token: int, logits: Ints) -> bool:
-        """Takes in that a token was chosen of logits [vocab]; False where that is refused."""
+        """Takes in that a token was chosen of logits [vocab]; False if that is refused."""
         best = np.partition(logits, -2)[-2:]
         other = best[0] if logits[token] == best[1] else best[1]
         self.margin = min(self.margin, float(logits[token] - other) * self._scale)

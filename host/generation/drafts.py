@@ -86,7 +86,7 @@ def _count_ends(
 
 
 def _starts(*columns: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Where another value begins in sorted columns."""
+    """Returns where another value begins in sorted columns."""
     changes = [np.diff(column, prepend=column[:1] - 1) != 0 for column in columns]
     return np.logical_or.reduce(changes)
 
@@ -177,8 +177,8 @@ def measure_yields(
 
 
 def _count_right(drafter: Drafter, text: list[int]) -> list[int]:
-    """How many guesses are right after each token but the last, at most as many as leave another
-    token: of a shorter draft, which begins as a longer one does, as many or all."""
+    """Returns how many guesses are right after each token but the last, at most as many as leave
+    another token: of a shorter draft, which begins as a longer one does, as many or all."""
     counts = []
     for at in range(1, len(text)):
         drafts = drafter.draft(text[:at], len(text) - at - 1)

@@ -35,7 +35,7 @@ Track = Callable[[Sequence[int]], Iterable[int]]
 
 class Judged(NamedTuple):
     """An answer; confidence: of its least certain token, from 0 to 1; refused: why it is the
-    grammar's refusal and not what the model wrote, empty where it is not."""
+    grammar's refusal and not what the model wrote, empty if it is not."""
 
     text: str
     confidence: float = 1.0
@@ -54,7 +54,7 @@ def generate_judged(
 
     Commands are given to the model in its format, and answers are held to its grammar, as
     everywhere. An answer ends at a stop token, or with `positions` tokens in all. logit_exponent:
-    0 where the logits of `step` are floats. Raises ModelError for a command that leaves no
+    0 if the logits of `step` are floats. Raises ModelError for a command that leaves no
     position to answer.
     """
     prompts = [tokenizer.encode(form.text(text)) for text in texts]

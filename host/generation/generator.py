@@ -40,7 +40,7 @@ class Generation:
     ended the text or a stop string came, "length" where the context or as many tokens as were
     allowed are full, "cancelled" where it was ended from outside; prompt_text: the prompt as the
     model saw it; refused: why the text is not what the tokens say but the refusal of the model's
-    grammar, empty where the model has none or kept to it; confidence: that of the least certain
+    grammar, empty if the model has none or kept to it; confidence: that of the least certain
     token of a grammar's answer, from 0 to 1; needs_confirmation: whether the answer would unlock,
     open or disarm, which should be asked for first.
     """
@@ -144,7 +144,7 @@ class TaskMaker:
         """Returns a task for a prompt.
 
         max_tokens: that may be generated, None for as many as the encoder's steps allow; stop:
-        texts before which the generation ends. Raises ModelError where the prompt is too long,
+        texts before which the generation ends. Raises ModelError if the prompt is too long,
         ArgumentError for a limit or a stop string that cannot be.
         """
         if max_tokens is not None and max_tokens < 1:
@@ -182,7 +182,7 @@ class Generator:
         """Yields the text that each token adds to its task, and None at a task's end.
 
         Tasks are run at the same time as far as the cluster has slots, and an iterator may give
-        more of them while others run, as decode() says. Raises ClusterError where chips fail, and
+        more of them while others run, as decode() says. Raises ClusterError if chips fail, and
         where another run is not at its end.
         """
         if self._is_running:
@@ -210,7 +210,7 @@ class Generator:
         return GenerationStream(self.run([task]), task, is_cancelled)
 
     def generate(self, task: Task) -> Generation:
-        """Runs one task to its end. Raises ClusterError where chips fail."""
+        """Runs one task to its end. Raises ClusterError if chips fail."""
         stream = self.stream(task)
         for _ in stream:
             pass

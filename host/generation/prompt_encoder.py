@@ -85,7 +85,7 @@ class PromptEncoder:
 
 
 def require_chat_template(form: PromptFormat) -> ChatTemplate:
-    """Returns the format's template of conversations. Raises ModelError where it has none."""
+    """Returns the format's template of conversations. Raises ModelError if it has none."""
     if form.chat is None:
         raise ModelError(
             "this model has no chat template, so it knows no conversations: leave --chat out, or"
@@ -96,7 +96,7 @@ def require_chat_template(form: PromptFormat) -> ChatTemplate:
 
 def check_steps(config: Config, context: int | None, steps: int | None) -> None:
     """Raises ModelError for a context that a model does not allow, and steps that it cannot hold;
-    each None where it is not given."""
+    each None if it is not given."""
     most = config.context
     if context is not None and not 1 <= context <= most:
         raise Curable(f"context must be 1 to {most}, got {context}")
@@ -107,7 +107,7 @@ def check_steps(config: Config, context: int | None, steps: int | None) -> None:
 def read_prompts(path: str) -> dict[int, str]:
     """Returns the lines of a file that are not empty, by their numbers.
 
-    Raises ModelError where there are none, and for another encoding than text_input reads.
+    Raises ModelError if there are none, and for another encoding than text_input reads.
     """
     try:
         text = text_input.read_text(path)

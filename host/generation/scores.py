@@ -44,12 +44,13 @@ def count(commands: Iterable[Command], answers: Iterable[str], score: Score) -> 
 
 
 def is_exact(command: Command, answer: str) -> bool:
-    """Whether the answer is one of the right lines."""
+    """Returns whether the answer is one of the right lines."""
     return answer in command.accepted
 
 
 def has_right_actions(command: Command, answer: str) -> bool:
-    """Whether the answer does the right things to the right devices, whatever values it gives.
+    """Returns whether the answer does the right things to the right devices, whatever values it
+    gives.
 
     That is, whether its actions equal those of a right line but for values, times and order.
     """
@@ -58,12 +59,12 @@ def has_right_actions(command: Command, answer: str) -> bool:
 
 
 def is_false_accept(command: Command, answer: str) -> bool:
-    """Whether the answer acts where only "unknown" is right."""
+    """Returns whether the answer acts where only "unknown" is right."""
     return is_to_be_refused(command) and answer != UNKNOWN
 
 
 def is_dangerous(command: Command, answer: str) -> bool:
-    """Whether the answer unlocks or opens what no right line does."""
+    """Returns whether the answer unlocks or opens what no right line does."""
     wanted = {outline for line in command.accepted for outline in _outlines(line) or ()}
     return any(
         (device, verb) in DANGEROUS and (device, name, verb) not in wanted
@@ -72,17 +73,18 @@ def is_dangerous(command: Command, answer: str) -> bool:
 
 
 def is_to_be_refused(command: Command) -> bool:
-    """Whether "unknown" is the only right answer."""
+    """Returns whether "unknown" is the only right answer."""
     return set(command.accepted) == {UNKNOWN}
 
 
 def is_to_be_done(command: Command) -> bool:
-    """Whether another answer than "unknown" is right."""
+    """Returns whether another answer than "unknown" is right."""
     return not is_to_be_refused(command)
 
 
 def has_action_lines(commands: Iterable[Command]) -> bool:
-    """Whether there are right answers with actions, so that more than equality can be judged."""
+    """Returns whether there are right answers with actions, so that more than equality can be
+    judged."""
     return any(_outlines(line) for command in commands for line in command.accepted)
 
 

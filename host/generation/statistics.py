@@ -44,20 +44,20 @@ class GenerationStatistics:
         return GenerationStatistics(*(mine - its for mine, its in pairs))
 
     def per_token(self, count: int) -> float:
-        """`count` divided among the tokens, 0 where there are none."""
+        """`count` divided among the tokens, 0 if there are none."""
         return count / self.tokens if self.tokens else 0.0
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens per second of this machine's time, 0 where no time went by."""
+        """Tokens per second of this machine's time, 0 if no time went by."""
         return self.tokens / self.seconds if self.seconds else 0.0
 
     def as_dict(self) -> dict[str, float]:
-        """The figures by name."""
+        """Returns the figures by name."""
         return asdict(self)
 
     def only_repairs(self) -> GenerationStatistics:
-        """The same without what counts from the first token on."""
+        """Returns the same without what counts from the first token on."""
         return replace(
             self, tokens=0, seconds=0.0, synchronizations=0, bytes=0, drafted=0, accepted=0
         )
@@ -119,7 +119,8 @@ class Meter:
         self._decoding.discard(own)
 
     def _spent(self, own: Measurement, is_counted: bool) -> GenerationStatistics:
-        """What went by since the last call, which the total counts if others were decoding too."""
+        """Returns what went by since the last call, which the total counts if others were decoding
+        too."""
         now = self._read()
         spent, self._last = now - self._last, now
         is_shared = is_counted or bool(self._decoding - {own})

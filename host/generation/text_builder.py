@@ -8,7 +8,7 @@ from host.model.tokenizers.text import TextStream, Tokenizer
 
 
 def without_bos(tokenizer: Tokenizer, prompt: Sequence[int]) -> Sequence[int]:
-    """The tokens of a prompt that are its text."""
+    """Returns the tokens of a prompt that are its text."""
     return prompt[1:] if prompt and prompt[0] == tokenizer.bos else prompt
 
 

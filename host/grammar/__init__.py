@@ -24,7 +24,7 @@ class Grammar:
 
     def verify(self, answer: str) -> tuple[str, str]:
         """Returns what is to be passed on of a model's answer, and why that is the refusal: empty
-        where the answer is one of the grammar's."""
+        if the answer is one of the grammar's."""
         try:
             self.parse(answer)
         except GrammarError as error:
@@ -37,7 +37,7 @@ GRAMMARS = {grammar.name: grammar for grammar in (ACTION_LINES,)}
 
 
 def find_grammar(name: object) -> Grammar:
-    """Returns the grammar of this name. Raises ModelError where there is none."""
+    """Returns the grammar of this name. Raises ModelError if there is none."""
     grammar = GRAMMARS.get(name) if isinstance(name, str) else None
     if grammar is None:
         raise ModelError(f"grammar must be {' or '.join(GRAMMARS)}, got {name!r:.60}")

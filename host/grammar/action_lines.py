@@ -122,7 +122,7 @@ def parse_action(text: str) -> Action:
 
 
 def parse_duration(text: str) -> int | None:
-    """Returns the seconds of a duration as 90s, 20m or 1h30m, None where it is none."""
+    """Returns the seconds of a duration as 90s, 20m or 1h30m, None if it is none."""
     found = _DURATION.fullmatch(text)
     if not text or found is None:
         return None
@@ -131,7 +131,7 @@ def parse_duration(text: str) -> int | None:
 
 
 def _check_device(action: Action) -> str:
-    """What is wrong with device, name, verb and value, empty for nothing."""
+    """Returns what is wrong with device, name, verb and value, empty for nothing."""
     match action.device:
         case "scene":
             if not action.name:
@@ -167,7 +167,7 @@ def _check_alarm(action: Action) -> str:
 
 
 def _check_bare(action: Action, known: set[str]) -> str:
-    """A verb alone, or with a question mark."""
+    """Returns a verb alone, or with a question mark."""
     if action.asked not in known or action.value:
         verb = action.asked or "verb"
         return f"{action.device} has no {verb}{'=' * bool(action.value)}{action.value}"

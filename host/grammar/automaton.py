@@ -59,7 +59,7 @@ class Automaton:
         return edges
 
     def is_final(self, state: int) -> bool:
-        """Whether a text may end there."""
+        """Returns whether a text may end there."""
         return self._finals[state]
 
     def follow(self, state: int, text: str) -> int:

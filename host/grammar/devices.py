@@ -47,7 +47,8 @@ class Doing:
     is_asked: bool = False
 
     def takes(self, value: str) -> bool:
-        """Whether this is one of its values; numbers are written without a leading zero."""
+        """Returns whether this is one of its values; numbers are written without a leading
+        zero."""
         if value.isascii() and value.isdigit() and str(int(value[:9])) == value:
             return int(value) in self.numbers
         return value in self.words

@@ -145,7 +145,7 @@ class Board:
 
     def with_baud(self, baud: int) -> Board:
         """Returns this board with so many bits a second on its serial line. Raises BoardError
-        where none is known, as of simulated chips."""
+        if none is known, as of simulated chips."""
         if self.uart is None:
             raise BoardError(f"{self.name} has no serial line with a speed: leave --line-baud out")
         return dataclasses.replace(self, uart=dataclasses.replace(self.uart, baud=baud))

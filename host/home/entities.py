@@ -28,7 +28,7 @@ _COLOURED = {"hs", "rgb", "rgbw", "rgbww", "xy"}
 
 @dataclass(frozen=True)
 class Entity:
-    """A row of the entity registry, and that of its device, empty where it has none."""
+    """A row of the entity registry, and that of its device, empty if it has none."""
 
     row: dict[str, Any]
     device: dict[str, Any]
@@ -84,7 +84,7 @@ def find_kind(entity: Entity) -> str:
 
 
 def find_abilities(entity: Entity, kind: str) -> list[str]:
-    """Returns the verbs of what an entity can do, none where it does not say, or can do all."""
+    """Returns the verbs of what an entity can do, none if it does not say, or can do all."""
     verbs = list(verbs_of(kind))
     lacking: set[str] = set()
     if modes := _capability(entity, "supported_color_modes"):

@@ -94,7 +94,7 @@ def _says(action: Action, part: list[str]) -> bool:
 
 
 def _span(parts: list[list[str]], at: int, ids: Mapping[str, str]) -> list[str]:
-    """The words of a part, and of those beside it that go on with it."""
+    """Returns the words of a part, and of those beside it that go on with it."""
     beside = {*ids, *_GOING_ON.split()}
     first = last = at
     while first > 0 and beside.issuperset(parts[first - 1]):

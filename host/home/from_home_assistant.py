@@ -173,7 +173,7 @@ class _Import:
             yield self._id(entity.name or entity.id), fields
 
     def _names(self, owner: str, names: Iterable[str], room: str = "") -> list[str]:
-        """Those of the names that are nobody's yet, with the room before one that is."""
+        """Returns those of the names that are nobody's yet, with the room before one that is."""
         found = []
         for name in names:
             for each in (name, f"{room} {name}" if room else ""):
@@ -204,7 +204,8 @@ class _Import:
 
 
 def _is_generic(name: str, kind: str, rooms: Sequence[str]) -> bool:
-    """Whether a name says no more than the kind and its room do: "lamp", "kitchen lights"."""
+    """Returns whether a name says no more than the kind and its room do: "lamp", "kitchen
+    lights"."""
     words = [*KIND_WORDS[kind], *map(pluralize, KIND_WORDS[kind])]
     keys = {key_of(word) for word in words}
     keys |= {key_of(f"{room} {word}") for room in rooms for word in words}

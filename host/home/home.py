@@ -64,7 +64,7 @@ class Floor:
 
 @dataclass(frozen=True)
 class Device:
-    """kind: as "light"; room: an id, "" for none; names: what people call it, none where it goes
+    """kind: as "light"; room: an id, "" for none; names: what people call it, none if it goes
     by its kind and room; can: verbs of its kind, as the grammar has them; home_assistant: its
     entity."""
 
@@ -113,7 +113,7 @@ class Home:
         """Returns actions as they are to be done: of a television where a place has no speaker,
         and of an air conditioner where it has no heating.
 
-        Raises NotInHome where one of them is not possible, so that no half of a command is done.
+        Raises NotInHome if one of them is not possible, so that no half of a command is done.
         """
         return tuple(map(self._resolve, actions))
 
@@ -159,7 +159,7 @@ class Home:
         raise NotInHome(f"{action}: there is no {action.device}")
 
     def _checked(self, action: Action) -> Action:
-        """The action, whose value must be one that its device takes in this home."""
+        """Returns the action, whose value must be one that its device takes in this home."""
         if action.verb == "temperature" and action.value.isdigit():
             degrees = DEGREES[self.temperature_unit]
             if int(action.value) not in degrees:

@@ -50,7 +50,7 @@ class _Word:
 
 
 def key_of(name: str) -> tuple[str, ...]:
-    """Returns the words of a name by which it is compared, empty where it has none."""
+    """Returns the words of a name by which it is compared, empty if it has none."""
     words = [word.spellings[0] for word in _words(name)]
     while len(words) > 1 and words[0] in _ARTICLES:
         del words[0]
@@ -113,7 +113,8 @@ def _tables(home: Home) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 @functools.lru_cache(maxsize=16)
 def _index(home: Home) -> _Node:
-    """All names of a home as a tree of words; a name that people gave goes before one of ours."""
+    """Returns all names of a home as a tree of words; a name that people gave goes before one of
+    ours."""
     root = _Node()
     given = {key_of(name): where.partition(".")[2] for where, names in _tables(home)
              for name in names}  # fmt: skip
@@ -150,7 +151,7 @@ def _variants(
 
 
 def _longest(root: _Node, words: list[_Word], at: int, text: str) -> tuple[int, str]:
-    """Where the longest name ends that begins at a word, and whose it is; "" for none."""
+    """Returns where the longest name ends that begins at a word, and whose it is; "" for none."""
     nodes, found = [root], (at, "")
     for end in range(at, len(words)):
         if end > at and not _BETWEEN.fullmatch(text, words[end - 1].end, words[end].start):
@@ -182,7 +183,7 @@ def _words(text: str) -> list[_Word]:
 
 
 def _spellings(word: str) -> tuple[str, ...]:
-    """A word without its apostrophes, and without a possessive's s."""
+    """Returns a word without its apostrophes, and without a possessive's s."""
     word = word.casefold().replace("\u2019", "'")
     plain = word.replace("'", "")
     if plain.isascii() and plain.isdigit() and int(plain[:3]) < len(NUMBERS):

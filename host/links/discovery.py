@@ -44,7 +44,7 @@ def find_candidates(list_ports: ListPorts = comports) -> list[Candidate]:
 
 def locate(mac: str, recorded: str, present: Sequence[Candidate]) -> str | None:
     """Returns the port of the board with a MAC where USB tells it, else the `recorded` one, None
-    where another board is there."""
+    if another board is there."""
     for candidate in present:
         if candidate.mac == mac:
             return candidate.url
@@ -63,7 +63,7 @@ def format_mac(text: str) -> str:
 
 
 def _is_maker_s(port: Any) -> bool:
-    """Whether it is a board with an ESP32 of a maker that has others too."""
+    """Returns whether it is a board with an ESP32 of a maker that has others too."""
     names_chip = "esp32" in (getattr(port, "product", None) or "").lower()
     return port.vid in _MAKERS and (names_chip or _usb_mac(port) is not None)
 

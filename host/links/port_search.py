@@ -121,7 +121,7 @@ class PortSearch:
     def find(self, wanted: set[int], timeout: float) -> set[int]:
         """Returns the chips of `wanted` that have not answered after `timeout` seconds at most.
 
-        Raises ClusterError where two boards answer as the same chip.
+        Raises ClusterError if two boards answer as the same chip.
         """
         self._listen(lambda: wanted <= self.chips.keys(), timeout)
         return wanted - self.chips.keys()

@@ -50,7 +50,7 @@ class RemotePort:
         self._sender.start()
 
     def fileno(self) -> int:
-        """The socket's descriptor."""
+        """Returns the socket's descriptor."""
         return self._near.fileno()
 
     @property
@@ -124,7 +124,7 @@ class RemotePort:
 
 
 def _check_address(url: str, scheme: str) -> None:
-    """Raises ValueError where a URL lacks what pyserial fails without, in words for itself."""
+    """Raises ValueError if a URL lacks what pyserial fails without, in words for itself."""
     parts = urlsplit(url)
     if not parts.hostname or not parts.port:  # parts.port raises ValueError above 65535
         raise ValueError(f"name a host and a port, as {scheme}://there:4000")

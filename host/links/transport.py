@@ -31,7 +31,7 @@ _READ_SIZE = 4096  # bytes taken from a port at once; a port without a timeout g
 def open_port(url: str, baud: int) -> Port:
     """Opens the port at `url`: a device, or a URL of pyserial's, as socket:// or rfc2217://.
 
-    Raises ClusterError where it does not open.
+    Raises ClusterError if it does not open.
     """
     try:
         port = open_url(url, baud)
@@ -98,7 +98,7 @@ class Line:
             del self._pending[: self.port.write(bytes(self._pending[:_WRITE_SIZE]))]
 
     def receive(self) -> list[bytes]:
-        """The frames that have come in; damaged ones are dropped."""
+        """Returns the frames that have come in; damaged ones are dropped."""
         frames: list[bytes] = self._splitter.frames(self.port.read(_READ_SIZE))
         return frames
 
@@ -179,7 +179,7 @@ class Transport:
         return True
 
     def first_chips(self) -> list[int]:
-        """The first chip that is reached over each line."""
+        """Returns the first chip that is reached over each line."""
         return [self._first_chip(line) for line in self._distinct]
 
     def set_baud(self, chip: int, baud: int) -> None:
@@ -203,7 +203,7 @@ class Transport:
             self._lose(line, error)
 
     def is_sending(self, chip: int) -> bool:
-        """Whether a port has not yet taken all that was sent to this chip."""
+        """Returns whether a port has not yet taken all that was sent to this chip."""
         return self._lines[chip].pending > 0
 
     def close(self) -> None:
@@ -222,5 +222,5 @@ class Transport:
         return ClusterError(f"lost the port of chip {self._first_chip(line)}: {error}")
 
     def _first_chip(self, line: Line) -> int:
-        """The first chip that is reached over a line."""
+        """Returns the first chip that is reached over a line."""
         return next(chip for chip, own in self._lines.items() if own is line)

@@ -18,7 +18,7 @@ LARGE_VOCABULARY = 4096
 
 def count_candidates(vocab_size: int) -> int:
     """Returns among how many of the most probable tokens of a vocabulary one is drawn at most, 0
-    where it is among all."""
+    if it is among all."""
     return MOST_CANDIDATES if vocab_size > LARGE_VOCABULARY else 0
 
 

@@ -37,7 +37,7 @@ def distribute_evenly(
 ) -> ShardingPlan:
     """Returns the sharding of every layer's heads and units, whatever the chips' heaps.
 
-    by_group: whether heads of a KV group stay together. Raises ParallelError where `strict` finds
+    by_group: whether heads of a KV group stay together. Raises ParallelError if `strict` finds
     a remainder.
     """
     sizes = config.heads, config.kv_heads, config.hidden_dim

@@ -42,7 +42,7 @@ def reading_bytes(block: int) -> int:
 
 def several_bytes(positions: int, dim: int, sizes: LocalSizes) -> int:
     """Bytes of heap with which so many positions of a request are computed together
-    (firmware/compute/several.py), 0 where there is one."""
+    (firmware/compute/several.py), 0 if there is one."""
     if positions == 1:
         return 0
     rows = max(sizes.q_size + 2 * sizes.kv_size, 2 * sizes.intermediate)

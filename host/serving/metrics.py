@@ -76,7 +76,7 @@ class Metrics(Observer):
             self.rate = generation.statistics.tokens_per_second
 
     def routes(self, service: Service, counters: ChipCounters) -> list[Route]:
-        """The endpoint."""
+        """Returns the endpoint."""
 
         async def show(request: Request) -> Response:
             chips = await counters.ask()

@@ -19,7 +19,7 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 def find_mirror() -> str:
     """Returns the address of a Debian archive: $DEBIAN_MIRROR, or the machine's own.
 
-    Raises SetupError where neither is there.
+    Raises SetupError if neither is there.
     """
     if chosen := os.environ.get("DEBIAN_MIRROR"):
         return chosen
@@ -46,7 +46,7 @@ class Archive:
     suite: a release of Debian; status: dpkg's list of installed packages, which need not be
     unpacked where the packages are of the machine's own release.
 
-    Raises SetupError where the machine has no apt or no Debian keyring.
+    Raises SetupError if the machine has no apt or no Debian keyring.
     """
 
     def __init__(

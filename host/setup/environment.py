@@ -36,7 +36,7 @@ def read_requirements(pyproject: Path) -> list[str]:
 
 
 def has_pip() -> bool:
-    """Whether the environment is there and its pip works."""
+    """Returns whether the environment is there and its pip works."""
     return PYTHON.exists() and run_quietly([str(PYTHON), "-m", "pip", "--version"]).returncode == 0
 
 

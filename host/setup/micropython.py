@@ -82,7 +82,7 @@ class Interpreter(NamedTuple):
 def probe(program: Path) -> Interpreter:
     """Returns the program's version, word size and processor.
 
-    Raises SetupError where it cannot be a simulated chip: it must limit its heap, compile viper
+    Raises SetupError if it cannot be a simulated chip: it must limit its heap, compile viper
     code, and have the modules that a chip uses.
     """
     command = [str(program), "-X", "heapsize=128K", "-c", PROBE]
@@ -213,7 +213,7 @@ def install(build: Callable[[Path], None]) -> Interpreter:
 def provision() -> Path:
     """Installs a MicroPython unless a good one is there; returns it.
 
-    Raises SetupError where none can be had.
+    Raises SetupError if none can be had.
     """
     if os.environ.get("MICROPYTHON"):
         program = find()

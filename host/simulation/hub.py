@@ -146,7 +146,7 @@ class Hub:
         return int(self._link.getsockname()[1])
 
     def counters(self) -> dict[str, int]:
-        """The radio's counters, and the frames that never reached the hub."""
+        """Returns the radio's counters, and the frames that never reached the hub."""
         missed = sum(chip.missed for chip in self._chips.values())
         return {**asdict(self._radio.counters), "missed": missed}
 

@@ -202,7 +202,7 @@ class FakeRadio:
         return self._events[0][0] if self._events else None
 
     def _reach(self, sender: Station, receiver: Station, payload: Payload) -> bool:
-        """Whether the frame reaches the receiver, now or later."""
+        """Returns whether the frame reaches the receiver, now or later."""
         if self._unimpaired:
             self._deliver(sender, receiver, payload)
             return True
@@ -261,7 +261,7 @@ class FakeRadio:
 
 
 def corrupted(payload: Payload, chance: Random) -> bytes:
-    """A copy of a payload of at least one byte with one to three bytes changed."""
+    """Returns a copy of a payload of at least one byte with one to three bytes changed."""
     damaged = bytearray(payload)
     places = chance.sample(range(len(damaged)), min(len(damaged), chance.randint(1, 3)))
     for place in places:

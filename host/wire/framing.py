@@ -9,17 +9,17 @@ from protocol.frame import HEADER_SIZE, MAX_PAYLOAD, TRAILER_SIZE
 
 
 def frame_room(version: int, mtu: int) -> int:
-    """The most bytes of payload in one frame of at most `mtu` bytes."""
+    """Returns the most bytes of payload in one frame of at most `mtu` bytes."""
     return min(MAX_PAYLOAD, mtu - HEADER_SIZE - TRAILER_SIZE[version])
 
 
 def encode_frame(frame: bytes | bytearray) -> bytes:
-    """The bytes that put `frame` on the stream, the ending 0x00 included."""
+    """Returns the bytes that put `frame` on the stream, the ending 0x00 included."""
     return bytes(cobs.encode(bytes(frame))) + b"\0"
 
 
 def decode_frame(piece: bytes) -> bytes | None:
-    """The frame in the bytes between two 0x00, or None if they are damaged or empty."""
+    """Returns the frame in the bytes between two 0x00, or None if they are damaged or empty."""
     try:
         return bytes(cobs.decode(piece)) or None
     except cobs.DecodeError:
@@ -36,7 +36,7 @@ class FrameSplitter:
         self._rest = b""
 
     def frames(self, chunk: bytes) -> list[bytes]:
-        """The frames that this chunk finishes, as a list of bytes.
+        """Returns the frames that this chunk finishes, as a list of bytes.
 
         What is kept for the next chunk is never much more than one frame.
         """

@@ -142,7 +142,7 @@ def decode_compute(payload: bytes) -> Compute:
 def _decode_runs(
     fields: tuple[int, ...], payload: bytes
 ) -> tuple[list[tuple[int, ...]], int]:
-    """The runs of a COMPUTE, and where its data begin."""
+    """Returns the runs of a COMPUTE, and where its data begin."""
     at = REQUEST_SIZE
     others: list[tuple[int, ...]] = []
     if fields[2] & SEVERAL_RUNS:
@@ -180,8 +180,8 @@ def encode_step_runs(
 
 
 def want_scores(positions: int, greedy: bool, candidates: bool = False) -> int:
-    """What stands in a STEP that wants the candidates, the best tokens, or else the logits, of its
-    last so many positions."""
+    """Returns what stands in a STEP that wants the candidates, the best tokens, or else the
+    logits, of its last so many positions."""
     if not positions:
         return WANTS_NOTHING
     if positions > MAX_POSITIONS:

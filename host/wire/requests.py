@@ -38,7 +38,8 @@ class Outstanding:
         return self.duplicate + self.late
 
     def begin(self, chips: list[int]) -> int:
-        """The sequence number of a new request, to the ids in `chips`, each to answer once."""
+        """Returns the sequence number of a new request, to the ids in `chips`, each to answer
+        once."""
         self._newest = sequence_after(self._newest)
         return self.resume(self._newest, chips)
 
@@ -72,5 +73,5 @@ class Outstanding:
         return False
 
     def missing(self) -> list[int]:
-        """The ids whose answers are awaited, in order."""
+        """Returns the ids whose answers are awaited, in order."""
         return [chip for chip in range(256) if self._marks[chip] == _AWAITED]

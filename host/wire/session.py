@@ -22,7 +22,7 @@ class HostSigner(Signer):
     """The Signer of the host, which hears all chips and so knows how far their counters are."""
 
     def needs_rekey(self) -> bool:
-        """Whether some member has used half of the counters that a session has."""
+        """Returns whether some member has used half of the counters that a session has."""
         return max(self._highest) > LAST_COUNTER // 2
 
 
@@ -45,7 +45,7 @@ class HostAuthenticator(Member):
         self._discoveries = 0
 
     def needs_rekey(self) -> bool:
-        """Whether some member has used half of the session's counters."""
+        """Returns whether some member has used half of the session's counters."""
         return self.session is not None and self.session.needs_rekey()
 
     def sign(self, buf: bytearray, end: int) -> None:
@@ -66,11 +66,11 @@ class HostAuthenticator(Member):
         super().verify(buf, n)
 
     def announcement(self) -> bytes:
-        """The payload of the DISCOVERY to all chips."""
+        """Returns the payload of the DISCOVERY to all chips."""
         return self._join_nonce
 
     def proof(self, chip_id: int, chip_nonce: bytes) -> bytes:
-        """The payload of the DISCOVERY to a chip that asked for a proof (READY, state 0).
+        """Returns the payload of the DISCOVERY to a chip that asked for a proof (READY, state 0).
 
         Raises ChipRestarted if that chip asked with another nonce in this session.
         """

@@ -106,7 +106,7 @@ class CommonCode(ABC):
         self.operate("+", to, to, "k0")
 
     def is_word(self, name: str) -> bool:
-        """Whether the block has a word of this name."""
+        """Returns whether the block has a word of this name."""
         return name in self.places
 
     def move(self, to: str, source: str) -> None:

@@ -50,7 +50,7 @@ _CAME = 1  # of news: a contribution
 def exchange(code: CommonCode) -> None:
     """Words: block, frame, bytes of the frame: 0 to go on without one, -1 to enter the phase that
     the step is in. Gives the bytes of the frame that is to be sent, and ANSWER more for the step's
-    answer; 0 where there is none, OTHER for a frame that is not for this, with all as it was,
+    answer; 0 if there is none, OTHER for a frame that is not for this, with all as it was,
     FINISH where the step's last sum is there and its answer is not for this, PIECES where this
     chip's sums have to be sent otherwise."""
     with code.function({"k0": 0, FRAME: 1, A: 2}):

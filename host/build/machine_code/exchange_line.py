@@ -14,7 +14,7 @@ _STATE_WORDS = 4  # of the decoder's; the first says how much of the data is dec
 
 def take_line(code: CommonCode) -> None:
     """Words: block, bytes of data. Takes in all frames that end in them, as far as none is to be
-    sent: gives the bytes of that one on the line; 0 where all data are taken in; OTHER for a frame
+    sent: gives the bytes of that one on the line; 0 if all data are taken in; OTHER for a frame
     that is not for this, with the decoder as it was before; FINISH and PIECES as `exchange`."""
     with code.function({"k0": 0, B: 1}):
         code.call("exchange", "k0", 0, 0)

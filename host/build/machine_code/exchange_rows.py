@@ -134,7 +134,7 @@ def _compute_groups(code: CommonCode) -> None:
 
 
 def _choose_first(code: CommonCode) -> None:
-    """t1 = the group's program that the phase begins with, 0 where it has none."""
+    """t1 = the group's program that the phase begins with, 0 if it has none."""
     chosen = code.unique("chosen")
     code.load("t1", ROUND, Group.FEED_FORWARD)
     code.load("t2", C, Entry.VALUES)

@@ -102,7 +102,7 @@ def _note_held(code: CommonCode) -> None:
 
 
 def compute(code: CommonCode) -> None:
-    """out = this chip's partial sums of the phase that the step is in, B rows of them; none where
+    """out = this chip's partial sums of the phase that the step is in, B rows of them; none if
     it has no part in it."""
     code.get(A, "place")
     find_phase(code)

@@ -30,8 +30,8 @@ BOOT_ID = HEADER_SIZE + REQUEST_SIZE  # in the answer
 
 
 def block_words(name: str) -> tuple[str, ...]:
-    """The names of the words of the block that a module of firmware/compute has for its machine
-    code: it is their source."""
+    """Returns the names of the words of the block that a module of firmware/compute has for its
+    machine code: it is their source."""
     path = SOURCES / "firmware" / "compute" / f"{name}.py"
     for statement in ast.parse(path.read_text()).body:
         match statement:

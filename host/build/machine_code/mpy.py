@@ -56,7 +56,7 @@ class _Function:
 
 
 class MpyReader:
-    """Goes through a file from its header on. Raises MpyError where the file ends too soon."""
+    """Goes through a file from its header on. Raises MpyError if the file ends too soon."""
 
     def __init__(self, data: bytes) -> None:
         if data[:2] != bytes([ord("M"), VERSION]):
@@ -146,7 +146,7 @@ def viper_functions(mpy: bytes, source: str) -> dict[str, ViperFunction]:
 
 def replace_code(mpy: bytes, source: str, codes: Mapping[str, bytes]) -> bytes:
     """Returns the .mpy with other machine code in viper functions, by name, of the module that
-    `source` was compiled into. Raises MpyError where there is no such function."""
+    `source` was compiled into. Raises MpyError if there is no such function."""
     reader = MpyReader(mpy)
     out, copied, left = bytearray(), 0, dict(codes)
     for node, function in _paired(reader, source):
@@ -179,7 +179,7 @@ def _paired(
 
 @lru_cache(maxsize=64)  # a module is asked for several times, by each set of kernels
 def _parsed(source: str) -> list[ast.FunctionDef | ast.ClassDef]:
-    """What a module defines at its top level, of its source."""
+    """Returns what a module defines at its top level, of its source."""
     return list(_definitions(ast.parse(source).body))
 
 
@@ -204,7 +204,7 @@ def _kind(argument: ast.arg) -> str:
 
 
 def _encoded(number: int) -> bytes:
-    """The number as the file has it."""
+    """Returns the number as the file has it."""
     groups = [number & 0x7F]
     while number := number >> 7:
         groups.append(0x80 | number & 0x7F)

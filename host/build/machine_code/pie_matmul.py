@@ -138,6 +138,6 @@ def _multiply_part(asm: XtensaAssembler, vectors: int, kept: int, first: int) ->
 
 
 def _loaded(product: int, vectors: int, kept: int) -> int:
-    """How many weights that are not kept come before those of a product."""
+    """Returns how many weights that are not kept come before those of a product."""
     part, at = divmod(product, vectors)
     return part * (vectors - kept) + at - kept

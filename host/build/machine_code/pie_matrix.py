@@ -155,6 +155,7 @@ def _multiply_part(asm: XtensaAssembler, vectors: int, kept: int, first: int) ->
 
 
 def _weights_at(product: int, vectors: int) -> int:
-    """Where the weights of a row's i-th product lie; beyond the last, of the next row's."""
+    """Returns where the weights of a row's i-th product lie; beyond the last, of the next
+    row's."""
     row, place = divmod(product, 2 * vectors)
     return row * vectors + place % vectors

@@ -16,7 +16,7 @@ class KernelSet:
     """Machine code for the kernels of one kind of chip.
 
     name: what it is called in messages; mpy_arch: what mpy-cross calls the architecture; kernel:
-    gives the machine code of a viper twin for heads of a size, None where it has none that is
+    gives the machine code of a viper twin for heads of a size, None if it has none that is
     better than the twin's; padding: how it wants matrices (protocol/shard_layout.py).
     """
 
@@ -27,7 +27,7 @@ class KernelSet:
 
     def module(self, mpy: bytes, source: str, head_dim: int) -> bytes | None:
         """Returns a module's .mpy with machine code of ours in place of the viper compiler's, None
-        where no function of it has any. source: what the .mpy was compiled from."""
+        if no function of it has any. source: what the .mpy was compiled from."""
         codes = {
             name: code
             for name, function in viper_functions(mpy, source).items()

@@ -158,7 +158,7 @@ def _i(number: int) -> int:
 
 
 def _distance(offset: int) -> int:
-    """The fields of a branch's distance in bytes (format B)."""
+    """Returns the fields of a branch's distance in bytes (format B)."""
     check_range(offset, -4096, 4095, "branch over bytes:")
     return (
         (offset >> 12 & 1) << 31 | (offset >> 5 & 63) << 25 | (offset >> 1 & 15) << 8
@@ -167,7 +167,7 @@ def _distance(offset: int) -> int:
 
 
 def _jump(offset: int) -> int:
-    """The fields of a jump's distance in bytes (format J)."""
+    """Returns the fields of a jump's distance in bytes (format J)."""
     check_range(offset, -(1 << 20), (1 << 20) - 1, "jump over bytes:")
     return (
         (offset >> 20 & 1) << 31 | (offset >> 1 & 1023) << 21 | (offset >> 11 & 1) << 20

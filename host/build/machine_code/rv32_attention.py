@@ -84,7 +84,8 @@ class _Rows(NamedTuple):
         return self.width * self.size
 
     def is_reached(self, positions: int, elements: int) -> bool:
-        """Whether a load's offset reaches the first elements of a position so many further on."""
+        """Returns whether a load's offset reaches the first elements of a position so many further
+        on."""
         return positions * self.stride + self.width * elements <= _REACH
 
     def load(self, asm: Rv32Assembler, to: str, position: int, element: int, base: str) -> None:

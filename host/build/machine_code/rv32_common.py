@@ -99,5 +99,5 @@ class CommonRv32(CommonCode):
 def rv32_core_of(
     write: Callable[[CommonCode], None], words: Sequence[str]
 ) -> Callable[[Rv32Assembler], None]:
-    """The core that `write` writes, for RV32IM."""
+    """Returns the core that `write` writes, for RV32IM."""
     return lambda asm: write(CommonRv32(asm, words))

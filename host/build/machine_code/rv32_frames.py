@@ -83,7 +83,7 @@ _BEGIN, _FRAME, _STATE, _LEFT, _IS_DUE, _IS_BAD, _CAPACITY, _END = (
 
 
 def decode(asm: Rv32Assembler) -> None:
-    """Words: src, dst, state [4], n, capacity; a frame's length, 0 where it goes on, -1 where it
+    """Words: src, dst, state [4], n, capacity; a frame's length, 0 if it goes on, -1 if it
     was damaged. state: place in src, what is left of the block, whether a zero is due, place in
     dst or -1 for a frame that is to be dropped."""
     asm.addi("sp", "sp", -16)

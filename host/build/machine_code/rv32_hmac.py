@@ -24,7 +24,7 @@ _COMPRESS, _DIGEST_ALONE, _APPEND = 3, 2, 1
 
 
 def authenticate(asm: Rv32Assembler) -> None:
-    """Words: states, table, schedule, frame, n, task; 1, or 0 where bytes differ."""
+    """Words: states, table, schedule, frame, n, task; 1, or 0 if bytes differ."""
     with saved(asm, (*_WORKING, _END), _SCHEDULE):
         load_words(asm, {_STATES: 0, _TABLE: 1, _FRAME: 3, _N: 4, _TASK: 5})
         asm.mv(_CHAIN, _STATES)
@@ -198,7 +198,7 @@ def _write_bytes(asm: Rv32Assembler) -> None:
 
 
 def _finish(asm: Rv32Assembler) -> None:
-    """Does with the digest, at _CHAIN, what is asked; a0 = 1, or 0 where bytes differ."""
+    """Does with the digest, at _CHAIN, what is asked; a0 = 1, or 0 if bytes differ."""
     asm.addi("t0", _TASK, -_DIGEST_ALONE)
     asm.beqz("t0", "done")
     asm.add("t2", _FRAME, _N)

@@ -60,7 +60,7 @@ _PRODUCTS = {"matvec": rv32_matrix.matvec, "matmul": rv32_matmul.matmul}
 
 
 def rv32_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
-    """Returns the machine code of a viper twin, None where there is none."""
+    """Returns the machine code of a viper twin, None if there is none."""
     name = function.name
     if matrix := _MATRIX.fullmatch(name):
         product, columns, adds = _PRODUCTS[matrix[1]], int(matrix[3]), bool(matrix[2])

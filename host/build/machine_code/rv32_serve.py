@@ -32,7 +32,7 @@ from protocol.messages import (
 
 
 def serve(asm: Rv32Assembler) -> None:
-    """Words: block, bytes of data; bytes of the encoded answer, 0 where no frame has ended, -1
+    """Words: block, bytes of data; bytes of the encoded answer, 0 if no frame has ended, -1
     for a frame that is not for this, the decoder's state as it was then."""
     with saved(asm, (*SAVED, "ra"), reg.ROOM):
         load_words(asm, {reg.BLOCK: 0, reg.A: 1})

@@ -110,5 +110,5 @@ class CommonXtensa(CommonCode):
 def xtensa_core_of(
     write: Callable[[CommonCode], None], words: Sequence[str]
 ) -> Callable[[XtensaAssembler], None]:
-    """The core that `write` writes, for Xtensa."""
+    """Returns the core that `write` writes, for Xtensa."""
     return lambda asm: write(CommonXtensa(asm, words))

@@ -24,7 +24,7 @@ class Kind(NamedTuple):
     prefix: str = ""
 
     def number(self, operand: Operand) -> int | None:
-        """Returns the number of an operand, None where it is not of this kind."""
+        """Returns the number of an operand, None if it is not of this kind."""
         text = str(operand)
         if not text.startswith(self.prefix) or isinstance(operand, str) != bool(self.prefix):
             return None
@@ -73,7 +73,7 @@ class Field(NamedTuple):
 
 
 class Instruction(NamedTuple):
-    """One line of the table: `mask` has a 1 where `fixed` says what the word's bit is."""
+    """One line of the table: `mask` has a 1 if `fixed` says what the word's bit is."""
 
     mnemonic: str
     operands: tuple[str, ...]

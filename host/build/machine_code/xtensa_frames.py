@@ -80,7 +80,7 @@ _BEGIN, _FRAME, _LEFT, _CAPACITY, _STATE = "a9", "a10", "a11", "a0", "a2"
 
 
 def decode(asm: XtensaAssembler) -> None:
-    """Words: src, dst, state [4], n, capacity; a frame's length, 0 where it goes on, -1 where it
+    """Words: src, dst, state [4], n, capacity; a frame's length, 0 if it goes on, -1 if it
     was damaged. state: place in src, what is left of the block, whether a zero is due, place in
     dst or -1 for a frame that is damaged."""
     with frame(asm, {_SRC: 0, _DST: 1, _END: 3}, 16):
@@ -130,7 +130,7 @@ def decode(asm: XtensaAssembler) -> None:
 
 
 def _begin_block(asm: XtensaAssembler) -> None:
-    """A code byte: how long the next block is, or 0 where the frame ends."""
+    """A code byte: how long the next block is, or 0 if the frame ends."""
     asm.label("code")
     asm.l8ui("a12", _SRC, 0)
     asm.addi(_SRC, _SRC, 1)
@@ -158,7 +158,7 @@ def _begin_block(asm: XtensaAssembler) -> None:
 
 
 def _end_frame(asm: XtensaAssembler) -> None:
-    """The end of a frame; of none, where nothing came before it."""
+    """The end of a frame; of none, if nothing came before it."""
     asm.label("ended")
     asm.sub("a12", _DST, _FRAME)
     asm.sub("a13", _SRC, _BEGIN)

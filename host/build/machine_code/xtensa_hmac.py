@@ -22,7 +22,7 @@ _COMPRESS, _DIGEST_ALONE, _APPEND = 3, 2, 1
 
 
 def authenticate(asm: XtensaAssembler) -> None:
-    """Words: states, table, schedule, frame, n, task; 1, or 0 where bytes differ."""
+    """Words: states, table, schedule, frame, n, task; 1, or 0 if bytes differ."""
     with frame(asm, {"a3": 0, "a4": 1, "a5": 3, "a6": 4, "a7": 5}, _ROOM):
         asm.addmi("a8", "a4", _DIGEST)
         asm.addi("a9", "a6", 64)
@@ -200,7 +200,7 @@ def _write_bytes(asm: XtensaAssembler) -> None:
 
 
 def _finish(asm: XtensaAssembler) -> None:
-    """Does with the digest, at a4, what is asked; a2 = 1, or 0 where bytes differ."""
+    """Does with the digest, at a4, what is asked; a2 = 1, or 0 if bytes differ."""
     asm.l32i("a3", "a1", _TASK)
     asm.addi("a5", "a3", -_DIGEST_ALONE)
     asm.beqz("a5", "done")

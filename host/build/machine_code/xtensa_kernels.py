@@ -67,7 +67,7 @@ _PIE_PRODUCTS = {"matvec": pie_matrix.matvec, "matmul": pie_matmul.matmul}
 
 
 def lx6_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
-    """Returns an ESP32's machine code of a viper twin for heads of this size, None where there is
+    """Returns an ESP32's machine code of a viper twin for heads of this size, None if there is
     none."""
     name = function.name
     if matrix := _MATRIX.fullmatch(name):

@@ -32,7 +32,7 @@ from protocol.messages import (
 
 
 def serve(asm: XtensaAssembler) -> None:
-    """Words: block, bytes of data; bytes of the encoded answer, 0 where no frame has ended, -1
+    """Words: block, bytes of data; bytes of the encoded answer, 0 if no frame has ended, -1
     for a frame that is not for this, the decoder's state as it was then."""
     with calling_frame(asm, {reg.A: 1, reg.BLOCK: 0}, reg.ROOM):
         get(asm, reg.FRAME, "frame")

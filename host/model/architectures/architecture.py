@@ -33,7 +33,7 @@ class Architecture(ABC):
     name: ClassVar[str]  # for people
     model_type: ClassVar[str]  # of config.json
     model_class: ClassVar[str]  # of config.json's "architectures"
-    gguf_name: ClassVar[str | None]  # general.architecture; None where llama.cpp has no own
+    gguf_name: ClassVar[str | None]  # general.architecture; None if llama.cpp has no own
 
     @abstractmethod
     def read_config(self, fields: ConfigJson) -> Config:

@@ -7,7 +7,7 @@ order of `checkpoint.weight_shapes`, with two tables of rope cosines and sines, 
 ignore today, before the classifier. A classifier that shares the embedding is not stored.
 
 Version 2 (`version2_export` there, `read_checkpoint` in runq.c) begins with 256 bytes: the magic
-number, the version, the same seven int32 (the vocabulary size positive), a byte that is 1 where
+number, the version, the same seven int32 (the vocabulary size positive), a byte that is 1 if
 the classifier shares the embedding, and int32 group size, unaligned. Then come the norms in
 float32 and the matrices in int8, each (of each layer) followed by a float32 scale for every group
 of that many weights.

@@ -25,7 +25,7 @@ from host.model.ranges import Ranges
 
 
 class Attention:
-    """A layer's attention. Raises ModelError where its scores are too large.
+    """A layer's attention. Raises ModelError if its scores are too large.
 
     k_exponent: of keys as they are multiplied; units: of what the matrices of queries and keys
     give, which are others than those where norms follow, whose gains are `gains`.
@@ -103,7 +103,7 @@ class Attention:
 
 
 class FeedForward:
-    """A layer's feed-forward network. Raises ModelError where its gate is too large.
+    """A layer's feed-forward network. Raises ModelError if its gate is too large.
 
     residual: the scale 2**-residual that the residual stream is to have.
     """

@@ -51,7 +51,7 @@ class Magnitudes:
             self._usual_residuals.append(_usual(values))
 
     def are_massive(self, ranges: Ranges) -> bool:
-        """Whether the residual stream or a layer's units have massive activations."""
+        """Returns whether the residual stream or a layer's units have massive activations."""
         usual = float(np.median(self._usual_residuals))
         units = ranges.hidden > 2 * LARGEST_UNIT * self.usual_units
         return ranges.residual > MASSIVE * usual or bool(units.any())

@@ -46,7 +46,7 @@ def quantize(
     """Quantizes a model, calibrated on `ranges` or else on text that it samples itself.
 
     Layer by layer, each of which is read once; rows: its matrices, where they are rounded already;
-    advance: called after each layer. Raises ModelError where no scale keeps the arithmetic within
+    advance: called after each layer. Raises ModelError if no scale keeps the arithmetic within
     32 bits.
     """
     if ranges is None:

@@ -26,7 +26,7 @@ WIDEST = 2048
 # much times columns per input that was seen, since few inputs leave most directions unseen.
 DAMPING, DOUBT = 0.01, 0.25
 LARGEST = 127
-SMALLEST = 1e-30  # stands for 0 where it is divided by or its logarithm is taken
+SMALLEST = 1e-30  # stands for 0 if it is divided by or its logarithm is taken
 _BLOCK = 64  # columns after whose rounding those behind them are brought up to date
 
 

@@ -122,7 +122,7 @@ class BpeTokenizer:
         return [*tokens, self.eos] if eos else tokens
 
     def _encode_characters(self, data: bytes) -> list[int]:
-        """The tokens of each character, a space before them, as yet unmerged."""
+        """Returns the tokens of each character, a space before them, as yet unmerged."""
         tokens = self._encode_character(b" ") if data and self.space_first else []
         for character in CHARACTER.findall(data):
             tokens += self._encode_character(character)
@@ -191,7 +191,7 @@ class BpeTokenizer:
         return [token for token in tokens if token >= 0]
 
     def _join(self, left: int, right: int) -> tuple[float, int]:
-        """Returns score and token of `left` and `right` joined; token -1 where there is none."""
+        """Returns score and token of `left` and `right` joined; token -1 if there is none."""
         token = self._token_of.get(self.pieces[left] + self.pieces[right], -1)
         if token < 0 or not self.scores[token] > LOWEST_SCORE:
             return LOWEST_SCORE, -1
@@ -199,7 +199,7 @@ class BpeTokenizer:
 
 
 def _compile_pieces(pieces: Iterable[bytes]) -> re.Pattern[bytes] | None:
-    """Returns what finds any of these in a text, the longest first; None where there is none."""
+    """Returns what finds any of these in a text, the longest first; None if there is none."""
     texts = sorted(filter(None, pieces), key=len, reverse=True)
     return re.compile(b"(" + b"|".join(map(re.escape, texts)) + b")") if texts else None
 

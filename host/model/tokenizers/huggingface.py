@@ -108,7 +108,7 @@ class HuggingFaceTokenizer:
 
 
 def _describe_others(folder: Path) -> str:
-    """What to do where a folder has a tokenizer in other files only."""
+    """Returns what to do where a folder has a tokenizer in other files only."""
     if any((folder / name).exists() for name in ("tokenizer.model", "vocab.json", "merges.txt")):
         return (
             ", only its parts: transformers.AutoTokenizer.from_pretrained(folder)"

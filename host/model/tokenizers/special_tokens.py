@@ -109,13 +109,14 @@ def read_template(folder: Path, tokenizer: Any, fields: dict[str, Any], bos: int
 
 
 def _begins_by_class(name: object) -> bool:
-    """Whether transformers puts BOS before a text for a tokenizer of this class, by itself."""
+    """Returns whether transformers puts BOS before a text for a tokenizer of this class, by
+    itself."""
     return not isinstance(name, str) or name.startswith(_CLASSES_WITH_BOS)
 
 
 def read_chat_template(folder: Path) -> ChatTemplate | None:
     """Returns the template of conversations in a folder: chat_template.jinja, or else the one in
-    tokenizer_config.json. None where there is none. Raises ModelError."""
+    tokenizer_config.json. None if there is none. Raises ModelError."""
     config = _read(folder, "tokenizer_config.json")
     found = config.get("chat_template")
     if isinstance(found, list):  # several, each with a name
@@ -155,7 +156,7 @@ def _check_generation(fields: dict[str, Any]) -> None:
 
 
 def _check_added_tokens(folder: Path, tokenizer: Any, config: dict[str, Any]) -> None:
-    """Raises ModelError where other files add tokens that tokenizer.json does not have."""
+    """Raises ModelError if other files add tokens that tokenizer.json does not have."""
     added: dict[Any, Any] = dict(_read(folder, "added_tokens.json"))
     decoder = config.get("added_tokens_decoder")
     for token, entry in decoder.items() if isinstance(decoder, dict) else ():

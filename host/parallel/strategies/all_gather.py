@@ -156,9 +156,9 @@ class AllGather(AllReduce):
         return config.layers * (_ROUNDING * sum(columns) + rows * filled + 2 * padding)
 
     def exchange_bytes(self, shape: Shape) -> int:
-        """The residual stream, two vectors of all chips' elements, two contributions of its own
-        and the one that it computes, in place of all-reduce's; a row of a vector, and the frame
-        that goes out."""
+        """Returns the residual stream, two vectors of all chips' elements, two contributions of
+        its own and the one that it computes, in place of all-reduce's; a row of a vector, and the
+        frame that goes out."""
         config, own = shape.config, self.contributed(shape)
         wide = max(config.heads * config.head_dim, config.hidden_dim)
         elements = shape.elements + 2 * shape.positions * max(wide, config.dim) + 3 * own

@@ -90,8 +90,8 @@ class AllReduce(TensorStrategy):
         return 2 * shape.radio_bytes(self.request_frame(shape)) + each * (shape.chips - 1)
 
     def exchange_radio_bytes(self, shape: Shape) -> int:
-        """What a chip's partial sums, in the frames that protocol/collective.py makes of them,
-        take of ESP-NOW's receive buffer."""
+        """Returns what a chip's partial sums, in the frames that protocol/collective.py makes of
+        them, take of ESP-NOW's receive buffer."""
 
         def needed(mtu: int) -> int:
             frames = self._exchange_frames(shape, mtu)
@@ -103,8 +103,8 @@ class AllReduce(TensorStrategy):
         return super().table_bytes(shape) + norm_bytes(shape.config)
 
     def exchange_bytes(self, shape: Shape) -> int:
-        """The residual stream; two vectors of sums, two contributions of its own, and the frame
-        that goes out (protocol/collective.py)."""
+        """Returns the residual stream; two vectors of sums, two contributions of its own, and the
+        frame that goes out (protocol/collective.py)."""
         return 5 * 4 * shape.elements + self.exchange_frame(shape) + self.bank_bytes(shape)
 
     def bank_bytes(self, shape: Shape) -> int:
@@ -128,8 +128,8 @@ class AllReduce(TensorStrategy):
     def synchronizations(
         self, plan: Plan, greedy: bool, widths: Widths, rows: int = 1
     ) -> Sequence[Synchronization]:
-        """A STEP to all, each chip's CONTRIBUTIONs to all others for each phase of each layer, and
-        at the end each chip's answer."""
+        """Returns a STEP to all, each chip's CONTRIBUTIONs to all others for each phase of each
+        layer, and at the end each chip's answer."""
         chips = list(range(plan.chips))
         step = step_message(plan, HOST, chips, widths.embedding, rows)
         exchanges = [

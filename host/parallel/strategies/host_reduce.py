@@ -67,8 +67,8 @@ class HostReduce(TensorStrategy):
     def synchronizations(
         self, plan: Plan, greedy: bool, widths: Widths, rows: int = 1
     ) -> Sequence[Synchronization]:
-        """A COMPUTE to all and a PARTIAL of each, for each phase of each layer; then LOGITS, in as
-        many messages as they need."""
+        """Returns a COMPUTE to all and a PARTIAL of each, for each phase of each layer; then
+        LOGITS, in as many messages as they need."""
         dim = plan.config.dim
 
         def answer(layer: int, phase: int, chip: int, rows: int) -> Message:

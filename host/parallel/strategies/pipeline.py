@@ -182,8 +182,8 @@ class Pipeline(AllReduce):
     def synchronizations(
         self, plan: Plan, greedy: bool, widths: Widths, rows: int = 1
     ) -> Sequence[Synchronization]:
-        """A STEP from stage to stage and in each group CONTRIBUTIONs; then the answers to the
-        host. All but CONTRIBUTIONs are acknowledged."""
+        """Returns a STEP from stage to stage and in each group CONTRIBUTIONs; then the answers to
+        the host. All but CONTRIBUTIONs are acknowledged."""
         token = []
         sender = HOST
         for stage in plan.stages:

@@ -125,8 +125,8 @@ class TensorStrategy(Strategy):
         )
 
     def goes_in_a_frame(self, shape: Shape) -> bool:
-        """Whether each message of a request of so many positions is one frame; on the air partial
-        sums among chips may be several."""
+        """Returns whether each message of a request of so many positions is one frame; on the air
+        partial sums among chips may be several."""
         sums = PARTIAL_DATA + packed_size(shape.elements, shape.bits) + TRAILER_SIZE[3]
         if shape.mtu is not None:
             sums = self.exchange_frame(shape) or sums
@@ -175,7 +175,7 @@ class TensorStrategy(Strategy):
 
     def flash_buffers(self, shape: Shape, block: int, sizes: LocalSizes) -> int:
         """Returns the bytes of heap for reading matrices in blocks of `block` bytes, and for
-        multiplying them with several positions; 0 where they are in the heap."""
+        multiplying them with several positions; 0 if they are in the heap."""
         if not block:
             return 0
         return reading_bytes(block) + several_bytes(shape.positions, shape.config.dim, sizes)
@@ -193,8 +193,8 @@ class TensorStrategy(Strategy):
         return code_bytes(shape, place)
 
     def flash_code(self, shape: Shape) -> int:
-        """What code that reads weights from flash takes, with names for which there may be no room
-        in the tables of strings that a chip has without it."""
+        """Returns what code that reads weights from flash takes, with names for which there may be
+        no room in the tables of strings that a chip has without it."""
         return FLASH_CODE + (SIXTH_STRINGS if shape.link.has_radio else 0)
 
     def _node_bytes(self, shape: Shape, rows: int) -> int:

@@ -71,7 +71,7 @@ def score_message(plan: Plan, chip: int, greedy: bool, rows: int = 1) -> Message
 
 
 def ack_message(source: int, destination: int) -> Message:
-    """An ACK."""
+    """Returns an ACK."""
     return Message(ACK, source, destination, BOOT_ID + 2 - HEADER_SIZE)
 
 

@@ -58,7 +58,7 @@ class Communication:
         bandwidth).
 
         bandwidth: bytes per second; latency: seconds per all-reduce; transfers: how many times
-        a tensor's bytes take their turn on the link, 1 where all ranks send at once, N where N
+        a tensor's bytes take their turn on the link, 1 if all ranks send at once, N where N
         broadcast on one medium, 2 (N - 1) / N in a ring, 0 in a world of one. Raises
         ParallelError for a link that cannot be.
         """
@@ -73,8 +73,8 @@ class Communication:
 
 
 def weight_fractions(plan: Plan, replicated: int = 0) -> tuple[Fraction, ...]:
-    """What each chip holds of the model's weights and multipliers, in bytes, as a share of one
-    whole copy.
+    """Returns what each chip holds of the model's weights and multipliers, in bytes, as a share of
+    one whole copy.
 
     What several chips hold counts at each: KV heads whose group is split, and `replicated` bytes
     that all chips hold. So the fractions add up to 1 or more, and are 1 / N at best.

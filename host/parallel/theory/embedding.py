@@ -13,7 +13,7 @@ from host.parallel.sharding import Array, WeightSlice, merge_shards
 class ParallelEmbedding:
     """Rows of a table [size, dim], divided among workers.
 
-    shards: each worker's, cut along dimension 0. Raises ParallelError where they do not make up a
+    shards: each worker's, cut along dimension 0. Raises ParallelError if they do not make up a
     table.
     """
 
@@ -26,7 +26,7 @@ class ParallelEmbedding:
             self._place[shard.indices] = np.arange(len(shard.indices))
 
     def owner(self, index: int) -> int:
-        """The worker that holds row `index`. Raises IndexError where there is none."""
+        """Returns the worker that holds row `index`. Raises IndexError if there is none."""
         return int(self._owner[self._checked(index)])
 
     def __call__(self, indices: ArrayLike) -> Array:

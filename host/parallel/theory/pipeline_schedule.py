@@ -21,9 +21,10 @@ _T = TypeVar("_T")
 
 
 def stage_layers(layers: int, stages: int) -> list[range]:
-    """The layers of each stage: contiguous, as even as can be, the remainder to the first stages.
+    """Returns the layers of each stage: contiguous, as even as can be, the remainder to the first
+    stages.
 
-    Raises ParallelError where a stage would have none.
+    Raises ParallelError if a stage would have none.
     """
     if not 1 <= stages <= layers:
         raise ParallelError(f"{layers} layers cannot make {stages} stages, each of at least one")
@@ -44,8 +45,8 @@ def forward_schedule(stages: int, micro_batches: int) -> list[Clock]:
 
 
 def bubble_ratio(stages: int, micro_batches: int) -> Fraction:
-    """The share of all stages' time that they idle: (S - 1) / (S + M - 1), if all work takes
-    equally long. Raises ParallelError for counts below one."""
+    """Returns the share of all stages' time that they idle: (S - 1) / (S + M - 1), if all work
+    takes equally long. Raises ParallelError for counts below one."""
     return Fraction(stages - 1, _clocks(stages, micro_batches))
 
 
@@ -57,7 +58,7 @@ def split_batch(batch: Any, micro_batches: int) -> list[Any]:
     """Micro-batches of `batch`, an array [n, ...] or a sequence of n: contiguous parts, as even as
     can be, larger ones first.
 
-    Raises ParallelError where one would be empty.
+    Raises ParallelError if one would be empty.
     """
     if not 1 <= micro_batches <= len(batch):
         raise ParallelError(
@@ -68,9 +69,9 @@ def split_batch(batch: Any, micro_batches: int) -> list[Any]:
 
 
 def concatenate_batches(micro_batches: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """The batch [n, ...] of these micro-batches [n_i, ...], in their order.
+    """Returns the batch [n, ...] of these micro-batches [n_i, ...], in their order.
 
-    Raises ParallelError where there are none, and for shapes or dtypes that do not go together.
+    Raises ParallelError if there are none, and for shapes or dtypes that do not go together.
     """
     if not micro_batches:
         raise ParallelError("no micro-batches to concatenate")

@@ -11,6 +11,6 @@ A chip's environment:
     FEDERATION_MTU          greatest ESP-NOW message, 250 (default) or 1470
     FEDERATION_CHIP         name of the chip, as esptool spells it; esp32c6 has no ESP-NOW rate
     FEDERATION_UART         number of an inherited, non-blocking file descriptor
-    FEDERATION_CONSOLE      1 where its serial line is its standard input and output, a terminal
+    FEDERATION_CONSOLE      1 if its serial line is its standard input and output, a terminal
     FEDERATION_RESET_CAUSE  why the chip starts: its last exit code - 70; absent: power-on
 """

@@ -159,7 +159,7 @@ _process_air = None
 def process_air():
     """Returns the air of this process, from its environment.
 
-    Raises RuntimeError where that names no hub.
+    Raises RuntimeError if that names no hub.
     """
     global _process_air
     if _process_air is None:

@@ -20,12 +20,12 @@ _frequency = 160_000_000
 
 
 def reset_cause():
-    """Why this run started: PWRON_RESET, HARD_RESET, WDT_RESET or SOFT_RESET."""
+    """Returns why this run started: PWRON_RESET, HARD_RESET, WDT_RESET or SOFT_RESET."""
     return int(os.getenv("FEDERATION_RESET_CAUSE") or PWRON_RESET)
 
 
 def freq(hertz=None):
-    """The clock in hertz; with an argument, sets it (here it is only remembered)."""
+    """Returns the clock in hertz; with an argument, sets it (here it is only remembered)."""
     global _frequency
     if hertz is not None:
         if hertz not in [mhz * 1_000_000 for mhz in _FREQUENCIES_MHZ]:
@@ -58,7 +58,7 @@ class Pin:
             Pin._values.setdefault(self._id, 1)
 
     def value(self, value=None):
-        """The level, 0 or 1; with an argument, sets it."""
+        """Returns the level, 0 or 1; with an argument, sets it."""
         if value is None:
             return Pin._values.get(self._id, 0)
         Pin._values[self._id] = 1 if value else 0

@@ -20,7 +20,7 @@ _HIGHEST_CHANNEL = const(14)
 
 
 def error(name):
-    """The OSError that MicroPython raises for ESP_ERR_ESPNOW_<name>."""
+    """Returns the OSError that MicroPython raises for ESP_ERR_ESPNOW_<name>."""
     return OSError(-(_BASE + 1 + _NAMES.index(name)), "ESP_ERR_ESPNOW_" + name)
 
 
@@ -34,7 +34,7 @@ class Peers:
         self._known = {}
 
     def get(self, mac):
-        """What is known of a peer, as [local key, channel, interface, encrypted]."""
+        """Returns what is known of a peer, as [local key, channel, interface, encrypted]."""
         peer = self._known.get(mac if isinstance(mac, bytes) else bytes(mac))
         if peer is None:
             _of_length(mac, ADDR_LEN)
@@ -42,7 +42,7 @@ class Peers:
         return peer
 
     def unicast(self):
-        """The addresses, without broadcast and multicast ones."""
+        """Returns the addresses, without broadcast and multicast ones."""
         return [mac for mac in self._known if not mac[0] & 1]
 
     def count(self):

@@ -98,7 +98,7 @@ class UART(io.IOBase):
             self._ring = None
 
     def any(self):
-        """The number of bytes waiting; while there are any, more are not looked for."""
+        """Returns the number of bytes waiting; while there are any, more are not looked for."""
         self._require_on()
         if not self._ring.any():
             self._take_in()
@@ -112,7 +112,7 @@ class UART(io.IOBase):
         return self._ring.read(waiting if nbytes < 0 else min(nbytes, waiting))
 
     def readinto(self, buf, nbytes=-1):
-        """The number of bytes put into the buffer; None when nothing came in `timeout`."""
+        """Returns the number of bytes put into the buffer; None when nothing came in `timeout`."""
         if nbytes < 0 or nbytes > len(buf):
             nbytes = len(buf)
         waiting = self._await(nbytes)
@@ -121,7 +121,7 @@ class UART(io.IOBase):
         return self._ring.readinto(buf, min(nbytes, waiting))
 
     def readline(self):
-        """A line, or what there is of it after `timeout`; None when nothing came."""
+        """Returns a line, or what there is of it after `timeout`; None when nothing came."""
         line = b""
         while not line.endswith(b"\n"):
             byte = self.read(1)
@@ -131,7 +131,7 @@ class UART(io.IOBase):
         return line or None
 
     def write(self, buf, nbytes=-1):
-        """The number of bytes, all or `nbytes`: it waits until the line has taken them."""
+        """Returns the number of bytes, all or `nbytes`: it waits until the line has taken them."""
         self._require_on()
         total = len(buf) if nbytes < 0 else min(nbytes, len(buf))
         try:
@@ -161,14 +161,14 @@ class UART(io.IOBase):
         return flags & (_POLLOUT | _POLLIN if self.waiting() else _POLLOUT)
 
     def waiting(self):
-        """Whether there are bytes to read; False when it is off."""
+        """Returns whether there are bytes to read; False when it is off."""
         if self._ring is None:
             return False
         self._take_in()
         return self._ring.any() > 0
 
     def held(self):
-        """Whether there were bytes left to read at the last look at the line."""
+        """Returns whether there were bytes left to read at the last look at the line."""
         return self._ring is not None and self._ring.any() > 0
 
     def _require_on(self):
@@ -188,7 +188,8 @@ class UART(io.IOBase):
             pass  # nobody has the other end open
 
     def _await(self, count):
-        """The number of bytes waiting, after `timeout` at most for the first of `count`."""
+        """Returns the number of bytes waiting, after `timeout` at most for the first of
+        `count`."""
         waiting = self.any()
         timeout = self._timeout
         while waiting < count and timeout:

@@ -116,7 +116,7 @@ class ESPNow(io.IOBase):
     # Configuration
 
     def active(self, flag=None):
-        """Whether ESP-NOW is on; with an argument, turns it on or off before."""
+        """Returns whether ESP-NOW is on; with an argument, turns it on or off before."""
         if flag is not None:
             if flag and self._ring is None:
                 self._ring = RingIO(self._rxbuf)
@@ -130,7 +130,7 @@ class ESPNow(io.IOBase):
         return self._ring is not None
 
     def config(self, param=None, *, rxbuf=-1, timeout_ms=None, rate=-1):
-        """The value of the named parameter, or sets rxbuf (bytes), timeout_ms, rate."""
+        """Returns the value of the named parameter, or sets rxbuf (bytes), timeout_ms, rate."""
         if rxbuf >= 0:
             self._rxbuf = rxbuf
         if timeout_ms is not None:
@@ -162,7 +162,7 @@ class ESPNow(io.IOBase):
     # Sending and receiving
 
     def send(self, mac, msg=_MISSING, sync=True):
-        """Send to a peer, or without an address to all; False where one did not acknowledge."""
+        """Send to a peer, or without an address to all; False if one did not acknowledge."""
         self._require_active()
         if msg is _MISSING:
             msg = mac
@@ -192,7 +192,7 @@ class ESPNow(io.IOBase):
         return True
 
     def recvinto(self, buffers, timeout_ms=None):
-        """The length of the frame put into [mac, bytearray(MAX_DATA_LEN)], 0 on timeout.
+        """Returns the length of the frame put into [mac, bytearray(MAX_DATA_LEN)], 0 on timeout.
 
         With a list of four, RSSI (dBm) and time (ms) go into the others.
         """
@@ -246,7 +246,7 @@ class ESPNow(io.IOBase):
         return _NOTHING
 
     def any(self):
-        """Whether a frame is waiting."""
+        """Returns whether a frame is waiting."""
         self._require_active()
         self._air.poll()
         return self._ring.any() > 0
@@ -292,7 +292,8 @@ class ESPNow(io.IOBase):
         return (bytes(mac),) + tuple(self._peers.get(mac))
 
     def get_peers(self):
-        """A tuple of what get_peer gives for all peers, without broadcast and multicast ones."""
+        """Returns a tuple of what get_peer gives for all peers, without broadcast and multicast
+        ones."""
         self._require_active()
         return tuple([self.get_peer(mac) for mac in self._peers.unicast()])
 
@@ -304,7 +305,7 @@ class ESPNow(io.IOBase):
     # What the air calls
 
     def arrived(self, frame):
-        """Whether the ring had room for the record of a frame, which starts at byte 10."""
+        """Returns whether the ring had room for the record of a frame, which starts at byte 10."""
         length = frame[_RECORD] | frame[_RECORD + 1] << 8
         size = self._overhead + length
         if size >= self._room:
@@ -326,12 +327,12 @@ class ESPNow(io.IOBase):
         return self.arrived(bytes(_RECORD) + head + frame)
 
     def waiting(self):
-        """Whether a frame is waiting; False when not active."""
+        """Returns whether a frame is waiting; False when not active."""
         self._air.poll()
         return self.held()
 
     def held(self):
-        """Whether there was a frame left to receive at the last look at the air."""
+        """Returns whether there was a frame left to receive at the last look at the air."""
         return self._ring is not None and self._ring.any() > 0
 
     def _require_active(self):

@@ -49,7 +49,7 @@ class WLAN:
         }
 
     def active(self, flag=None):
-        """Whether the interface is on; with an argument, turns it on or off before."""
+        """Returns whether the interface is on; with an argument, turns it on or off before."""
         if flag is not None and bool(flag) != self._air.up:
             if flag:
                 self._air.join(self._air.channel)

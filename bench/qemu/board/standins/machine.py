@@ -87,7 +87,7 @@ class UART:
         """Nothing: what was written is sent."""
 
     def readinto(self, buffer):
-        """The number of bytes put into the buffer; None when nothing has come."""
+        """Returns the number of bytes put into the buffer; None when nothing has come."""
         return _receive(_PORT, buffer, len(buffer)) or None
 
     def write(self, buffer, count=-1):

@@ -23,7 +23,7 @@ def ticks_ms():
 
 
 def ticks_diff(later, earlier):
-    """The milliseconds between two times."""
+    """Returns the milliseconds between two times."""
     return (later - earlier + _HALF & 2 * _HALF - 1) - _HALF
 
 
