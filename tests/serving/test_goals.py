@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
@@ -30,6 +31,7 @@ GROWTH = 12 << 20  # bytes that a server may grow by once it is warm: its alloca
 MALFORMED, OVERSIZED, SLOW, VANISHED = "malformed", "oversized", "slow", "vanished"
 
 
+HOSTILE_CLIENTS = 8  # at a time: the server waits long for what some of them leave out
 FEW = 6  # tokens, of answers that would not end by themselves
 
 
@@ -204,20 +206,25 @@ def hostile(address, kind, chosen):
 
 
 def check_hostile(server, expected, counts, **more):
-    chosen, statuses = random.Random(2), {kind: {} for kind in counts}
+    statuses = {kind: {} for kind in counts}
     honest = Crowd(server.address, expected, clients=4, **more)
     honest.ask(2)
     has_ended, files = threading.Event(), server.files
     asking = threading.Thread(target=lambda: honest.ask_while(lambda: not has_ended.is_set()))
     asking.start()
     kinds = [kind for kind, count in counts.items() for _ in range(count)]
-    chosen.shuffle(kinds)
+    random.Random(2).shuffle(kinds)
     memory = []
-    for number, kind in enumerate(kinds):
-        status = hostile(server.address, kind, chosen)
-        statuses[kind][status] = statuses[kind].get(status, 0) + 1
+
+    def ask(number):
+        status = hostile(server.address, kinds[number], random.Random(number))
         if number % (len(kinds) // 20) == 0:
             memory.append(server.memory)
+        return kinds[number], status
+
+    with ThreadPoolExecutor(HOSTILE_CLIENTS) as pool:
+        for kind, status in pool.map(ask, range(len(kinds))):
+            statuses[kind][status] = statuses[kind].get(status, 0) + 1
     has_ended.set()
     asking.join(120)
     assert honest.wrong == [] and honest.answered > 8

@@ -5,6 +5,7 @@ Prints its figures: `make verify ARGS="-k longer -s"`.
 
 import http.client
 import json
+import math
 import time
 
 import pytest
@@ -18,10 +19,9 @@ from tests.serving.server_process import ServerProcess
 
 PATH = "/v1/completions"
 MOST = 10  # percent
-FASTER = (
-    "a token of so small a model takes 3 ms on a simulated cluster, less than on any board: HTTP's"
-    " 2 ms a request are a quarter of its first"
-)
+# Milliseconds, where a token takes 3, less than on any board: HTTP's 2 ms a request are a quarter
+# of the first one.
+MOST_MS = 5
 
 
 def times_of(pieces):
@@ -61,13 +61,17 @@ class Pairs:
 
     @property
     def overheads(self):
-        """What the server adds to the time to the first token, and to that of each other, in
-        percent of it."""
+        """What the server adds to the time to the first token, and to that of each other: in
+        milliseconds, and in percent of it."""
         best = [[min(times) for times in zip(*all_, strict=True)] for all_ in self._both]
         return [
-            100 * (served / direct - 1) if direct else 0.0
+            (1e3 * (served - direct), 100 * (served / direct - 1) if direct else 0.0)
             for direct, served in zip(*best, strict=True)
         ]
+
+    def is_within(self, most_ms, most_percent):
+        """Whether the server adds less than this to both."""
+        return all(ms < most_ms and percent < most_percent for ms, percent in self.overheads)
 
     @property
     def _both(self):
@@ -86,10 +90,12 @@ class Pairs:
 @pytest.mark.verify
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
-    ("which", "tokens"),
-    [pytest.param("tiny", 60, marks=pytest.mark.xfail(reason=FASTER)), ("home", 30)],
+    ("which", "tokens", "most"),
+    [("tiny", 60, (MOST_MS, math.inf)), ("home", 30, (math.inf, MOST))],
 )
-def test_a_server_takes_hardly_longer_than_a_run(micropython, tiny_model_file, which, tokens):
+def test_a_server_takes_hardly_longer_than_a_run(
+    micropython, tiny_model_file, which, tokens, most
+):
     """The home model's answers come whole, when they have been verified."""
     path = tiny_model_file if which == "tiny" else HOME_MODEL
     prompt = "Once upon a time" if which == "tiny" else "set the living room lights to blue"
@@ -101,8 +107,8 @@ def test_a_server_takes_hardly_longer_than_a_run(micropython, tiny_model_file, w
         pairs.run(5)
         pairs.direct.clear(), pairs.served.clear()
         pairs.run(20)
-        while max(pairs.overheads) >= MOST and len(pairs.direct) < 200:
+        while not pairs.is_within(*most) and len(pairs.direct) < 200:
             pairs.run(5)  # this machine may be busy
     print(f"\n{which}, best of {len(pairs.direct)}: {pairs}: overheads in percent"
-          f" {', '.join(f'{each:.1f}' for each in pairs.overheads)}")  # fmt: skip
-    assert max(pairs.overheads) < MOST
+          f" {', '.join(f'{percent:.1f}' for _, percent in pairs.overheads)}")  # fmt: skip
+    assert pairs.is_within(*most)

@@ -49,9 +49,9 @@ def test_a_slice_of_the_strategies(model, runs, strategy, chips, link):
 
 @pytest.mark.verify
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("strategy", "chips", "link"), TABLE, ids=name_of)
-def test_every_strategy(model, runs, strategy, chips, link):
-    assert_same_text(model, runs, range(7), STEPS, in_flash(how(strategy, chips, link)))
+@TABLE.parametrize(ids=name_of)
+def test_every_strategy(model, runs, strategy, chips, link, prompt):
+    assert_same_text(model, runs, [prompt], STEPS, in_flash(how(strategy, chips, link)))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 
 from host.launch import SimulatedChips, open_cluster
 from host.parallel.strategies import STRATEGIES
+from tests.cover import Cover
 from tests.system.conftest import STEPS
 from tests.system.test_every_mode import greedy_text, name_of
 
@@ -37,14 +38,24 @@ def test_a_slice_of_mixed_groups(model, runs, strategy, secure, shorter, loss):
     )
 
 
+GROUPS = Cover(
+    {
+        "strategy": STRATEGIES,
+        "secure": (False, True),
+        "short": ((), (0,), (CHIPS - 1,)),  # the chips with short frames
+        "loss": (0.0, 0.2),
+        "prompt": range(7),
+    },
+    whole=("strategy", "short", "loss"),
+)
+
+
 @pytest.mark.verify
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("loss", [0.0, 0.2])
-@pytest.mark.parametrize("shorter", [{}, {0: SHORT}, {CHIPS - 1: SHORT}], ids=str)
-@pytest.mark.parametrize("secure", [False, True])
-@pytest.mark.parametrize("strategy", STRATEGIES, ids=name_of)
-def test_all_frame_sizes(model, runs, strategy, secure, shorter, loss):
-    prompts = range(7) if not loss else [1]
+@GROUPS.parametrize(ids=lambda value: str(value) if isinstance(value, tuple) else name_of(value))
+def test_all_frame_sizes(model, runs, strategy, secure, short, loss, prompt):
+    steps = STEPS // 4 if loss else STEPS
+    shorter = dict.fromkeys(short, SHORT)
     assert_same_text(
-        model, runs, strategy, prompts, STEPS, signed=secure, shorter=shorter, loss=loss, seed=3
+        model, runs, strategy, [prompt], steps, signed=secure, shorter=shorter, loss=loss, seed=3
     )
