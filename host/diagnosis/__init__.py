@@ -1,1 +1,1 @@
-"""What is wrong with boards: findings of `python -m host.doctor`."""
+"""Diagnoses boards, for `python -m host.doctor` and `python -m host.monitor`."""

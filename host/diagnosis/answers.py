@@ -1,4 +1,4 @@
-"""Asking a board at its prompt for a value, and knowing that the answer arrived as it was sent."""
+"""Asks a board at its prompt for a value, and checks that the answer arrived undamaged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from host.diagnosis.prompt import NoPrompt, Prompt
 
 _ATTEMPTS = 3
-# Short, for a node that was interrupted leaves little heap.
+# Short, because an interrupted node leaves little heap.
 _SEND = """
 import binascii
 answer = repr(answer)
@@ -18,14 +18,14 @@ print(answer, binascii.crc32(answer.encode()))
 
 
 class DamagedAnswer(NoPrompt):
-    """A board whose answers do not arrive as it sent them."""
+    """A board's answers arrive damaged."""
 
 
 def ask(prompt: Prompt, program: str) -> Any:
-    """Returns the value, of literals, that a program has put into `answer`.
+    """Runs a program on the board, and returns the value of its variable `answer`, a literal.
 
-    What is damaged on the way, there or back, is asked for again. Raises NoPrompt if the
-    program fails, and DamagedAnswer where no answer arrives whole.
+    If the program or the answer is damaged on the way, it asks again. Raises NoPrompt if the
+    program fails, and DamagedAnswer if no answer arrives undamaged.
     """
     attempts = _ATTEMPTS
     while True:
@@ -39,7 +39,7 @@ def ask(prompt: Prompt, program: str) -> Any:
 
 
 def _parse(printed: str) -> Any:
-    """Raises DamagedAnswer."""
+    """Returns the value in a printed answer. Raises DamagedAnswer."""
     text, _, checksum = printed.strip().rpartition(" ")
     try:
         if binascii.crc32(text.encode()) == int(checksum):

@@ -1,4 +1,4 @@
-"""What a board at its prompt reports: MicroPython, chip, what was flashed, radio settings."""
+"""Reads and checks what a board at its prompt reports: MicroPython, chip, files, radio."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from host.links.discovery import format_mac
 OLDEST_VERSION = (1, 26)
 _PM_NONE = 0  # network.WLAN.PM_NONE
 
-# What the node had set when it was interrupted: short, for a node leaves little heap. Where the
-# node has no radio nothing of `network` may be called: it starts Wi-Fi, which keeps more than 40
-# KB of the chip's memory until a hard reset (emulated: MicroPython 1.27 on an ESP32-C3).
+# Reads the settings of the radio when the node was interrupted. It is short, because a node leaves
+# little heap. If the node has no radio, nothing of `network` may be called: that starts Wi-Fi,
+# which keeps more than 40 KB of the chip's memory until a hard reset (emulated: MicroPython 1.27
+# on an ESP32-C3).
 _LIVE = """
 answer = None
 with open("config.json", "rb") as file:
@@ -53,8 +54,11 @@ _MODEL = re.compile(rb'"model":"([0-9a-f]{16})"')
 
 @dataclass(frozen=True)
 class Identity:
-    """A board and what was flashed onto it. config: what config.json holds, None without one;
-    model_hash: of its shard, None without one; missing, damaged: the files that are so."""
+    """A board and what was flashed onto it.
+
+    starts: whether main.py is there and not empty; config: the content of config.json, None
+    without one; model_hash: of its shard, None without one; missing, damaged: names of files.
+    """
 
     version: tuple[int, int, int]
     machine: str
@@ -67,12 +71,12 @@ class Identity:
 
     @property
     def link(self) -> str | None:
-        """The link that it is configured for."""
+        """The link for which it is configured."""
         return self.config.get("link") if self.config else None
 
     @property
     def chip(self) -> int | None:
-        """Which chip of its cluster it is."""
+        """Its chip id in its cluster."""
         return self.config.get("chip") if self.config else None
 
     @property
@@ -83,14 +87,14 @@ class Identity:
 
     @property
     def speaks_here(self) -> bool:
-        """Whether the port of its prompt is the one on which its node answers."""
+        """Whether its node answers at the port of its prompt."""
         config = self.config or {}
         reached = self.link == "uart" or bool(config.get("gateway"))
         return self.starts and reached and config.get("uart", {}).get("id") == REPL_UART["id"]
 
 
 def read_identity(prompt: Prompt) -> Identity:
-    """Who the board at a prompt is. Raises NoPrompt if it cannot be asked."""
+    """Returns the identity of the board at a prompt. Raises NoPrompt if it cannot be asked."""
     try:
         version, machine, mac, main, config, shard = ask(prompt, _IDENTITY)
         found = _MODEL.search(shard or b"")
@@ -108,7 +112,7 @@ def read_identity(prompt: Prompt) -> Identity:
             tuple(name for name in content if content[name] is not None and not sound[name]),
         )
     except (TypeError, ValueError) as error:
-        raise NoPrompt(f"it answers otherwise than MicroPython does ({error})") from None
+        raise NoPrompt(f"its answers are not those of MicroPython ({error})") from None
 
 
 def _json(text: bytes | None) -> dict[str, Any] | None:
@@ -122,8 +126,8 @@ def _json(text: bytes | None) -> dict[str, Any] | None:
 
 
 def check_radio(prompt: Prompt) -> Iterator[Finding]:
-    """Yields how the radio of a node was set when it was interrupted, if it has one. Raises
-    NoPrompt."""
+    """Yields findings on the radio's settings when the node was interrupted, none without a radio.
+    Raises NoPrompt."""
     answer = ask(prompt, _LIVE)
     if answer is None:
         return
@@ -144,7 +148,7 @@ def check_power_save(power_save: int) -> Finding:
 
 
 def check_identity(board: Identity, cluster: ClusterFile | None) -> Iterator[Finding]:
-    """Yields what is right and wrong about a board at its prompt."""
+    """Yields findings on a board at its prompt."""
     version = ".".join(map(str, board.version))
     entry = _entry(board, cluster)
     again = flash_again(entry.id if entry else board.chip, entry.board if entry else None)
@@ -165,7 +169,7 @@ def check_identity(board: Identity, cluster: ClusterFile | None) -> Iterator[Fin
 
 
 def _incomplete(board: Identity) -> str:
-    """Returns what of a chip's files is not on the board, or not whole."""
+    """Returns a text on the files of a chip that are missing or damaged."""
     if board.missing == tuple(_FILES):
         return "it was never flashed as a chip: it holds none of our files"
     parts = [f"{name} is missing" for name in board.missing]
@@ -182,12 +186,13 @@ def _entry(board: Identity, cluster: ClusterFile | None) -> FlashedChip | None:
 
 
 def _kind_findings(board: Identity, entry: FlashedChip) -> Iterator[Finding]:
-    """machine is "<module> with <chip>" on Espressif's chips (MicroPython's mpconfigboard.h)."""
+    """Yields a finding if the board has another chip than expected. `machine` is "<module> with
+    <chip>" on Espressif's chips (MicroPython's mpconfigboard.h)."""
     found = board.machine.rpartition(" with ")[2].lower().replace("-", "")
     try:
         expected = boards.load(entry.board).chip
     except BoardError as error:
-        yield wrong(str(error), "Mend federation.toml, or flash the board again")
+        yield wrong(str(error), "Correct federation.toml, or flash the board again")
         return
     if found.startswith("esp32") and found != expected:
         yield wrong(

@@ -1,8 +1,8 @@
-"""Examining federation.toml and each board: what the node reports, then what its prompt does.
+"""Examines federation.toml and each board: by its node, and then at its prompt.
 
-A node that runs is asked first. Then the board is brought to its prompt, where it reports its
-MicroPython and what was flashed onto it, and a gateway measures how well it receives the others.
-What was interrupted is started again.
+If a node runs, it is asked first. Then the board is brought to its prompt, where it reports its
+MicroPython and what was flashed onto it; a gateway also measures how well it receives the other
+chips. An interrupted node is started again.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _RESTART_TIMEOUT = 10.0  # seconds
 def list_board_ports(
     cluster: ClusterFile | None, list_ports: ListPorts = comports
 ) -> list[str]:
-    """Returns the ports at which boards are, and at which those must be that need a line to this
-    machine."""
+    """Returns the ports at which there are boards, and the ports of those boards of the cluster
+    that need a line to this machine."""
     present = find_candidates(list_ports)
     urls = []
-    for chip in cluster.flashed if cluster else ():  # the gateway before what is reached by it
+    for chip in cluster.flashed if cluster else ():  # the gateway before the chips behind it
         url = locate(chip.mac, chip.port, present)
         needed = cluster is not None and cluster.has_line(chip.id)
         if url and (needed or os.path.exists(url)):
@@ -46,7 +46,7 @@ def list_board_ports(
 
 
 def check_file(cluster: ClusterFile | None, path: Path = FILE) -> Iterator[Finding]:
-    """Yields what is right and wrong about federation.toml."""
+    """Yields findings on federation.toml."""
     if cluster is None:
         yield unseen(f"what was flashed onto the boards: no {path} in this folder")
         return
@@ -61,7 +61,7 @@ def check_file(cluster: ClusterFile | None, path: Path = FILE) -> Iterator[Findi
 
 
 def examine_port(url: str, cluster: ClusterFile | None) -> Iterator[Finding]:
-    """Yields what is found out about the board at a port."""
+    """Yields findings on the board at a port."""
     report = examine_node(url, cluster)
     yield from report.findings
     if not report.opened:
@@ -110,7 +110,7 @@ def _restart_finding(
 ) -> Finding:
     if not board.speaks_here:
         return unseen(
-            "whether its node runs: that answers by radio or UART pins, not at this port"
+            "whether its node runs: it answers by radio or UART pins, not at this port"
         )
     try:
         answer = await_node(url, board.key, _RESTART_TIMEOUT)

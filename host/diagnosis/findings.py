@@ -1,4 +1,4 @@
-"""What was found out about a board."""
+"""Findings of a diagnosis, and the advice that goes with them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """One line for the user; advice: what to do where something is wrong."""
+    """One line for the user; advice: what to do if something is wrong."""
 
     kind: Literal["ok", "wrong", "not looked at"]
     text: str
@@ -19,21 +19,21 @@ class Finding:
 
 
 def fine(text: str) -> Finding:
-    """Returns what is as it should be."""
+    """Returns a finding that all is well."""
     return Finding("ok", text)
 
 
 def wrong(text: str, advice: str) -> Finding:
-    """Returns what keeps the cluster from working well."""
+    """Returns a finding on something that keeps the cluster from working well."""
     return Finding("wrong", text, advice)
 
 
 def unseen(text: str) -> Finding:
-    """Returns what could not be looked at, and why."""
+    """Returns a finding on something that could not be examined; text: what, and why."""
     return Finding("not looked at", text)
 
 
 def flash_again(chip: int | None, board: str | None = None) -> str:
-    """Returns the advice to do so."""
+    """Returns the advice to flash a chip again, None if its id is unknown."""
     of = "" if chip is None else f" CHIP_ID={chip}"
     return f"Flash it again: make flash BOARD={board or '...'}{of}"

@@ -1,10 +1,11 @@
-"""Listening to boards through all their pluggings: what they print, and what their nodes report.
+"""Listens to boards, also when they are unplugged and plugged in again: to the text that they
+print, and to the reports of their nodes.
 
-A board that is unplugged, or whose port another program holds, is opened again as soon as it is
-back, at whatever port if USB tells its MAC. A node that answers at its port is discovered, and
-joins a session if it has the cluster's key: only then does it sign what it reports. One that has
-answered, and says nothing any more, is asked for its statistics, to tell a quiet board from a dead
-one. While another program runs the cluster, that has ports and reports.
+The port of a board that was unplugged, or that another program had open, is opened again as soon
+as the board is back; if USB gives its MAC, at any port. A node that answers at its port gets a
+DISCOVERY, and joins a session if it has the cluster's key: only then does it sign its reports. A
+chip that has answered, and is silent for a while, is asked for its statistics, to distinguish a
+quiet board from a dead one. While another program runs the cluster, that program has the ports.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ from protocol.frame import BROADCAST, HOST, MAX_CHIP_ID
 from protocol.message import FederationMessage
 
 _REOPEN_SECONDS = 0.5
-# Silence after which text without an end is shown, and time after which a board that was opened is
-# sent a DISCOVERY: in it, one that starts offers its prompt, which a host that speaks would end.
+# Seconds of silence after which an incomplete line of text is shown; and seconds after which a
+# board that was opened is sent a DISCOVERY: a board that starts offers its prompt before, and a
+# frame would end that.
 _QUIET_SECONDS = 0.5
 _DISCOVER_AFTER = 3.0
 
@@ -44,9 +46,12 @@ Print = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Source:
-    """A board to listen to. name: before its lines; mac: by which it is found again, None if
-    only the port is known; answers: whether its node does so at this port. To a board whose node
-    does not, a DISCOVERY is Ctrl-C, and whoever is at a prompt is not to be disturbed."""
+    """A board to listen to.
+
+    name: printed before its lines; mac: by which it is found again, None if only the port is
+    known; answers: whether its node answers at this port. If it does not, a DISCOVERY would act as
+    Ctrl-C, and would disturb whoever is at the prompt.
+    """
 
     name: str
     url: str
@@ -54,14 +59,14 @@ class Source:
     answers: bool = False
 
     def port(self, list_ports: ListPorts) -> str | None:
-        """Returns where it is now, as far as it is known."""
+        """Returns the port at which it is now, None if there is none."""
         if self.mac is None:
             return self.url
         return locate(self.mac, self.url, find_candidates(list_ports))
 
 
 class Listener:
-    """Listens to one board, through all its pluggings."""
+    """Listens to one board, however often it is plugged in again."""
 
     def __init__(
         self, source: Source, key: bytes, show: Print, list_ports: ListPorts
@@ -78,7 +83,8 @@ class Listener:
         self._signer: HostAuthenticator | None = None
 
     def tick(self, now: float) -> None:
-        """Does what is due at this time: opens, discovers, shows text without an end."""
+        """Does what is due at this time: opens the port, sends a DISCOVERY, shows incomplete
+        lines."""
         if self.port is None:
             if now >= self._reopen_at:
                 self._reopen_at = now + _REOPEN_SECONDS
@@ -102,7 +108,7 @@ class Listener:
                 self._send(message_types.STATISTICS, chip, b"")
 
     def receive(self, now: float) -> None:
-        """Shows what has come in, or notices that the board is gone."""
+        """Shows what has arrived, or notices that the board is gone."""
         if self.port is None:
             return
         try:
@@ -140,7 +146,7 @@ class Listener:
         self._show(f"{self.name}: listening at {url}")
 
     def _take(self, entry: Entry, now: float) -> None:
-        """Shows what came, other than answers to us, and answers it."""
+        """Shows an entry, except answers to the host's own requests, and answers it."""
         message = entry.message
         if message is None:
             self._print(entry)
@@ -155,9 +161,9 @@ class Listener:
         self._answer(message)
 
     def _note_text(self, text: str, now: float) -> None:
-        """Takes in text, which is no node's: a board starts, and offers its prompt before its node
-        runs, or is at its prompt, where frames are keys."""
-        if not self._watch.chips:  # perhaps what it prints is an echo of what it was sent
+        """Takes in text, which no node sends: the board is starting, and offers its prompt before
+        its node runs, or it is at its prompt, where frames would act as key strokes."""
+        if not self._watch.chips:  # the text may be an echo of the frames sent
             return
         if text.startswith(_PROMPT):
             self._discover_at = None
@@ -186,7 +192,7 @@ class Listener:
         self._send(message_types.DISCOVERY, destination, payload)
 
     def _send(self, kind: int, destination: int, payload: bytes) -> None:
-        if self.port is None:  # lost as something before this was sent
+        if self.port is None:  # lost while an earlier frame was sent
             return
         version = 3 if self._signer else 2
         message = FederationMessage(kind, HOST, destination, 1, payload, version)
@@ -219,7 +225,7 @@ class Monitor:
         self._listeners = [Listener(source, key, show, list_ports) for source in sources]
 
     def turn(self, timeout: float = _QUIET_SECONDS / 2) -> None:
-        """Shows what comes in `timeout` seconds at most, and does what is due."""
+        """Shows what arrives within `timeout` seconds, and does what is due."""
         now = time.monotonic()
         for listener in self._listeners:
             listener.tick(now)
@@ -236,8 +242,8 @@ class Monitor:
 def list_sources(
     urls: list[str], cluster: ClusterFile | None, list_ports: ListPorts = comports
 ) -> list[Source]:
-    """Returns what to listen to: these ports, or without any the cluster's boards and all
-    others."""
+    """Returns the boards to listen to: those at these ports or, without any, the cluster's boards
+    and all others."""
     found = []
     chips = cluster.flashed if cluster else ()
     by_mac = {chip.mac: chip for chip in chips}

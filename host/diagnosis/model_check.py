@@ -1,4 +1,5 @@
-"""Whether the model that a cluster was flashed with is there, is the same, and fits its boards."""
+"""Checks that the model with which a cluster was flashed is there, unchanged, and fits its
+boards."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from protocol.messages import HASH_SIZE
 
 
 def check_model(cluster: ClusterFile) -> Iterator[Finding]:
-    """Yields what is right or wrong about the cluster's model: by the plan that `run` makes."""
+    """Yields findings on the cluster's model, by the plan that `run` makes."""
     try:
         model = load_quantized(cluster.model).quantize()
     except ModelError as error:

@@ -1,4 +1,4 @@
-"""What a board's node reports of itself, if one runs."""
+"""Examines what a board's node reports of itself, if one runs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ from host.wire.session import HostAuthenticator
 from protocol import message_types
 from protocol.message import FederationMessage
 
-# Seconds: a board that opening its port has reset is at its prompt before it starts its node, and
-# is found there; what runs answers at once. Frames over the radio may be lost.
+# Seconds to wait for answers. A node that runs answers at once. A board that was reset when its
+# port was opened is at its prompt before it starts its node, and is found there. Frames over the
+# radio may be lost.
 _TIMEOUT, _WITHOUT_KEY, _OVER_RADIO = 3.0, 1.0, 2.0
 
 
 @dataclass
 class NodeReport:
-    """chip: who answered, None for nobody; opened: whether the port opened."""
+    """The findings on a port. chip: the one that answered, None if none did; opened: whether the
+    port opened."""
 
     chip: int | None = None
     opened: bool = True
@@ -35,7 +37,7 @@ class NodeReport:
 
 
 def examine_node(url: str, cluster: ClusterFile | None) -> NodeReport:
-    """Returns what answers at a port, and what it reports of itself and of the chips behind it."""
+    """Returns a report on the chip that answers at a port, and on the chips behind it."""
     key = cluster.key if cluster else b""
     with PortSearch(Probe(key), restarts=False) as search:
         search.add(url)
@@ -63,7 +65,7 @@ def await_node(url: str, key: bytes, timeout: float) -> FederationMessage | None
 
 
 def closed_finding(error: PortClosed) -> Finding:
-    """Returns the finding for a port that does not open."""
+    """Returns the finding on a port that does not open."""
     return wrong(error.wrong, error.advice[:1].upper() + error.advice[1:])
 
 
@@ -119,7 +121,7 @@ def _shake_hands(
 
 
 def failed_start(chip: int, text: str, cluster: ClusterFile | None) -> Finding:
-    """Returns the finding for a chip that runs only to say why it failed to start."""
+    """Returns the finding on a chip that runs only to report why it failed to start."""
     return wrong(f"chip {chip} has failed to start: {text}", _again(chip, cluster))
 
 
@@ -129,7 +131,7 @@ def _again(chip: int, cluster: ClusterFile | None) -> str:
 
 
 def check_ready_report(chip: int, ready: Ready, cluster: ClusterFile | None) -> Iterator[Finding]:
-    """Yields what a READY reports of a chip."""
+    """Yields findings on a chip by its READY."""
     yield fine(
         f"chip {chip} runs firmware {ready.firmware}: {ready.heads} heads, {ready.units} units,"
         f" {ready.rows} rows, context {ready.context}, model {ready.model_hash.hex()},"

@@ -1,4 +1,4 @@
-"""What comes from a port as lines for people: text of MicroPython, and the messages of a node."""
+"""Turns bytes from a port into readable lines: text of MicroPython, and messages of a node."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TEXT = frozenset([0x09, 0x0D, 0x1B, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of a log; chip: the source of a message, None for text; message: what it was."""
+    """A line of a log; chip, message: the source of a message, and the message; None for text."""
 
     text: str
     chip: int | None = None
@@ -27,19 +27,19 @@ class Entry:
 
 
 class PortLog:
-    """Takes bytes from a port and gives the entries that they complete.
+    """Collects bytes from a port, and returns the entries that they complete.
 
     A frame ends with 0x00 and its second byte is its version, 1 to 3, which is in no text: so text
     up to a line's end can be distinguished from the beginning of a frame.
     """
 
     def __init__(self, signer: HostAuthenticator | None = None) -> None:
-        """signer: of the cluster's key, with which frames of version 3 are read."""
+        """signer: has the cluster's key, to read frames of version 3; None without a key."""
         self._signer = signer
         self._rest = b""
 
     def entries(self, data: bytes) -> list[Entry]:
-        """Returns what these bytes complete."""
+        """Returns the entries that these bytes complete."""
         *pieces, self._rest = (self._rest + data).split(b"\0")
         found = [entry for piece in pieces for entry in self._piece(piece)]
         lines, self._rest = _lines(self._rest)
@@ -49,14 +49,15 @@ class PortLog:
         return found
 
     def flushed(self) -> list[Entry]:
-        """Text that has no end yet, such as a prompt: for when a port has been quiet for long."""
+        """Returns text without a line end, such as a prompt; for a port that has been quiet for a
+        while."""
         if not self._rest or not _TEXT.issuperset(self._rest):
             return []
         text, self._rest = self._rest, b""
         return [Entry(_shown(text))] if _shown(text) else []
 
     def _piece(self, piece: bytes) -> list[Entry]:
-        """Returns what stood before a 0x00: lines of text, then a frame."""
+        """Returns the entries of the bytes before a 0x00: lines of text, then a frame."""
         lines, rest = _lines(piece)
         entries = [Entry(line) for line in lines]
         frame = decode_frame(rest) if rest else None
@@ -86,7 +87,7 @@ def _lines(data: bytes) -> tuple[list[str], bytes]:
 
 
 def _shown(line: bytes) -> str:
-    """Returns a line without what would move the cursor or change colours of a terminal."""
+    """Returns a line without characters that would move a terminal's cursor or change colours."""
     text = line.decode(errors="replace")
     return "".join(char for char in text if char.isprintable() or char == "\t").rstrip()
 

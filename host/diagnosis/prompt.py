@@ -1,4 +1,4 @@
-"""A board at its prompt, reached without a reset, so that the radio is still set as it was."""
+"""Brings a board to its prompt without a reset, so that the radio keeps its settings."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from mpremote.transport_serial import SerialTransport  # type: ignore[import-unt
 
 from host.links.access import explain_closed
 
-# Seconds for a byte that is due at once, for the prompt at each attempt (the first may be lost on
-# a node that is in the middle of a frame, or on a board that was resetting itself) and after a
-# reset, and for what a program prints.
+# Seconds to wait: for a byte that is due at once; for the prompt, at each attempt (the first may
+# be lost if a node is in the middle of a frame, or a board is resetting itself); for the prompt
+# after a reset; and for the output of a program.
 _READ_TIMEOUT, _ATTEMPTS, _RESET_ATTEMPTS, _RUN_TIMEOUT = 2, (2.0, 3.0), (4.0, 8.0), 20
-# Of silence, and until that is waited for no more.
+# Seconds of silence to wait for, and for how long at most.
 _SILENCE, _NOISE_TIMEOUT = 0.1, 1.0
 
 
 class NoPrompt(Exception):
-    """A board that does not come to its prompt, or leaves it."""
+    """A board does not come to its prompt, or leaves it."""
 
 
 class Prompt:
-    """A context manager; when it ends, what was interrupted starts again. All raise NoPrompt."""
+    """A board at its prompt. A context manager: at its end, the interrupted program starts again.
+
+    All methods raise NoPrompt.
+    """
 
     def __init__(self, url: str) -> None:
         try:
@@ -44,7 +47,7 @@ class Prompt:
         self._enter(True, _RESET_ATTEMPTS)
 
     def enter_again(self) -> None:
-        """Comes back to the prompt for programs after an exchange that went wrong."""
+        """Returns to the raw prompt after a failed exchange."""
         self._quiet()
         self._enter(False, _ATTEMPTS)
 
@@ -60,7 +63,7 @@ class Prompt:
         return printed
 
     def close(self) -> None:
-        """Starts main.py, where there is one, and closes the port."""
+        """Starts main.py, if there is one, and closes the port."""
         with (
             contextlib.closing(self._transport.serial),
             contextlib.suppress(OSError, TransportError),
@@ -77,8 +80,8 @@ class Prompt:
         self.close()
 
     def _quiet(self) -> None:
-        """Discards what a board prints at what came before: frames that are typed at a prompt are
-        keys there too, and the answer to those would be taken for one to what follows."""
+        """Discards what the board prints in reply to earlier bytes: at a prompt, frames act as key
+        strokes, and the output would be mistaken for that of the next command."""
         port, end = self._transport.serial, time.monotonic() + _NOISE_TIMEOUT
         try:
             port.write(b"\r\x03")
@@ -92,7 +95,7 @@ class Prompt:
     def _enter(self, soft_reset: bool, attempts: Sequence[float]) -> None:
         for timeout in attempts:
             try:
-                # It prints what came instead of an answer.
+                # mpremote prints what arrives in place of an answer.
                 with contextlib.redirect_stdout(io.StringIO()):
                     self._transport.enter_raw_repl(soft_reset, timeout_overall=timeout)
                 return

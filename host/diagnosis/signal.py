@@ -1,4 +1,4 @@
-"""How well a gateway receives the other chips, measured by a board at its prompt."""
+"""Measures how well a gateway receives the other chips, by a program at its prompt."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from host.diagnosis.findings import Finding, fine, unseen, wrong
 from host.diagnosis.prompt import NoPrompt, Prompt
 from host.links.port_search import Probe
 
-# Decibel-milliwatts. At 54 Mbit/s an ESP32 needs -75 (its data sheet, receiver sensitivity); 5
-# more for what moves about in a room.
+# dBm. At 54 Mbit/s an ESP32 needs -75 (receiver sensitivity in its data sheet); 5 more because
+# people and things move in a room.
 WEAKEST = -70
 _TURNS, _TURN_MS = 6, 250
 
@@ -36,8 +36,10 @@ answer = [(frame, radio.peers_table[mac][0]) for mac, frame in heard.items()]
 
 
 def measure_signal(prompt: Prompt, cluster: ClusterFile) -> Iterator[Finding]:
-    """Yields how well the gateway, whose memory is empty, receives the others. Power save is off
-    meanwhile."""
+    """Yields findings on how well the gateway receives the other chips, without power save.
+
+    prompt: the gateway's, after a soft reset.
+    """
     probe = Probe(cluster.key)
     program = _PROGRAM.format(
         channel=cluster.channel, turns=_TURNS, turn_ms=_TURN_MS, frame=probe.frame

@@ -1,19 +1,19 @@
-"""Which of the chips at a port still answer: a board may die while its port stays open.
+"""Watches which chips at a port still answer: a board may die while its port stays open.
 
-That is so behind a server of ports, on a bridge that USB powers, and over the radio. A chip of
-which nothing has come for a while is asked, as often as a bad radio needs.
+That can happen behind a port server, on a bridge that is powered by USB, and over the radio. A
+chip that has sent nothing for a while is asked, as often as a bad radio needs.
 """
 
 from __future__ import annotations
 
-# Seconds since anything came: then a chip is asked, at this interval; then it is said to be
-# silent, and looked for more rarely. With 30 % of frames lost either way, one window of 14
-# questions in 10,000 stays without an answer.
+# Seconds of silence after which a chip is asked; the interval of these requests; seconds of
+# silence after which it is reported as silent; and the interval of requests to a silent chip. If
+# 30 % of frames are lost in each direction, all 14 requests go unanswered once in 10,000 times.
 ASK_AFTER, ASK_INTERVAL, SILENT_AFTER, LOOK_INTERVAL = 1.0, 0.25, 4.5, 3.0
 
 
 class Watch:
-    """When something came of each chip that has answered. All times are seconds."""
+    """Knows when each chip that has answered was last heard. All times are in seconds."""
 
     def __init__(self) -> None:
         self._heard: dict[int, float] = {}
@@ -26,7 +26,7 @@ class Watch:
         return list(self._heard)
 
     def note(self, chip: int, now: float) -> bool:
-        """Takes in that something came of a chip; returns whether it had been silent."""
+        """Takes in that a chip sent something; returns whether it had been silent."""
         was_silent = chip in self._silent
         self._silent.discard(chip)
         self._heard[chip], self._ask_at[chip] = now, now + ASK_AFTER
@@ -38,20 +38,20 @@ class Watch:
             self._ask_at[chip] = max(self._ask_at[chip], until)
 
     def forget(self) -> None:
-        """Watches no chip any more, until one answers."""
+        """Watches no chip until one answers."""
         self._heard.clear()
         self._ask_at.clear()
         self._silent.clear()
 
     def due(self, now: float) -> list[tuple[int, bool]]:
-        """Returns the chips that are to be asked now, and whether each is silent."""
+        """Returns the chips to ask now, and whether each is silent."""
         chips = [chip for chip, at in self._ask_at.items() if now >= at]
         for chip in chips:
             self._ask_at[chip] = now + (LOOK_INTERVAL if chip in self._silent else ASK_INTERVAL)
         return [(chip, chip in self._silent) for chip in chips]
 
     def fallen_silent(self, now: float) -> list[int]:
-        """Returns the chips that are found to be silent now and were not before."""
+        """Returns the chips that have become silent since the last call."""
         found = [
             chip
             for chip, heard in self._heard.items()

@@ -1,4 +1,4 @@
-"""Opening serial ports, and why one does not open: what is wrong and what to do about it."""
+"""Opens serial ports, and explains why one does not open: what is wrong, and what to do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Holder:
 
 
 class PortClosed(ClusterError):
-    """A port that does not open. wrong: why; advice: what to do."""
+    """A port does not open. wrong: why; advice: what to do."""
 
     def __init__(self, wrong: str, advice: str) -> None:
         super().__init__(f"{wrong}: {advice}")
@@ -34,9 +34,9 @@ class PortClosed(ClusterError):
 
 
 def open_exclusively(url: str, baud: int) -> Port:
-    """Opens the pyserial port at `url`, which no other program of this kind can open meanwhile.
+    """Opens the pyserial port at `url`, and locks it against other programs that lock ports.
 
-    Reading and writing do not wait. Raises PortClosed.
+    Reading and writing do not block. Raises PortClosed.
     """
     try:
         return open_url(url, baud, exclusive=True)
@@ -45,7 +45,8 @@ def open_exclusively(url: str, baud: int) -> Port:
 
 
 def explain_closed(url: str) -> str:
-    """Returns why a port does not open and what to do, which mpremote and esptool do not say."""
+    """Returns a text on why a port does not open and what to do, for mpremote and esptool, which
+    do not say it."""
     try:
         open_exclusively(url, REPL_BAUD).close()
     except PortClosed as error:
@@ -54,9 +55,9 @@ def explain_closed(url: str) -> str:
 
 
 def holders(path: str, processes: Path = Path("/proc")) -> Iterator[Holder]:
-    """Yields the other processes that have a device open, of those that this user may look into.
+    """Yields the other processes that have a device open, as far as this user may inspect them.
 
-    psutil lists open files, but no devices among them.
+    psutil does not help: it lists open files, but not devices.
     """
     device = os.path.realpath(path)
     for entry in processes.glob("[0-9]*"):

@@ -1,7 +1,7 @@
-"""The serial ports of this machine at which boards may be.
+"""Finds the serial ports of this machine at which there may be boards.
 
-The serial number of a board's native USB (S2, S3, C3, C6, ...) is its MAC. A USB-UART bridge says
-nothing of the board behind it.
+The serial number of a board's native USB (S2, S3, C3, C6, ...) is its MAC. A USB-UART bridge does
+not identify the board behind it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from serial.tools.list_ports import comports
 
 # USB vendors whose devices may be boards: Espressif, and the makers of bridges on boards (Silicon
-# Labs, WCH, FTDI, Prolific). Other serial devices, modems or printers, are not written to.
+# Labs, WCH, FTDI, Prolific). Nothing is written to other devices, such as modems and printers.
 _ESPRESSIF = 0x303A
 _BRIDGES = (0x10C4, 0x1A86, 0x0403, 0x067B)
 # Makers of boards with ids of their own, with and without an ESP32: Arduino, Adafruit, SparkFun,
@@ -27,14 +27,14 @@ ListPorts = Callable[[], Iterable[Any]]  # as pyserial's comports
 
 @dataclass(frozen=True)
 class Candidate:
-    """A port that may be a chip's; mac: of the board, where USB tells it."""
+    """A port that may be a chip's; mac: of the board, None if USB does not give it."""
 
     url: str
     mac: str | None = None
 
 
 def find_candidates(list_ports: ListPorts = comports) -> list[Candidate]:
-    """Returns the serial ports of this machine that may be boards."""
+    """Returns the serial ports of this machine at which there may be boards."""
     return [
         Candidate(port.device, _usb_mac(port))
         for port in list_ports()
@@ -43,8 +43,8 @@ def find_candidates(list_ports: ListPorts = comports) -> list[Candidate]:
 
 
 def locate(mac: str, recorded: str, present: Sequence[Candidate]) -> str | None:
-    """Returns the port of the board with a MAC where USB tells it, else the `recorded` one, None
-    if another board is there."""
+    """Returns the port of the board with this MAC if USB gives it, else the `recorded` port, or
+    None if another board is there."""
     for candidate in present:
         if candidate.mac == mac:
             return candidate.url

@@ -1,8 +1,7 @@
-"""Asking who is at serial ports.
+"""Finds out which chip is at each serial port.
 
-Every answer names the chip that it comes from, so a DISCOVERY goes out at each port, and whoever
-answers is the chip. A board that waits at its prompt is made to run its node; other devices stay
-silent.
+It sends a DISCOVERY to each port; every answer names the chip that it comes from. A board that
+waits at its prompt is made to run its node. Other devices do not answer.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from protocol.frame import BROADCAST, HOST, MAX_FRAME, ProtocolError
 from protocol.message import FederationMessage
 
 RETRANSMIT_SECONDS = 0.3
-# From a soft reset until a node takes what comes for frames; longer where that was too short.
+# Seconds from a soft reset until a node receives frames; doubled if that was too short.
 _START_SECONDS = 0.75
 _PROMPTS = (b">>> ", b"raw REPL; CTRL-B to exit\r\n>")
-_PROMPT_WINDOW = 200  # bytes, the last ones, in which a prompt is looked for
+_PROMPT_WINDOW = 200  # a prompt is searched for in so many last bytes
 
 
 class Probe:
-    """A DISCOVERY to whoever is at a port, and the answers to it."""
+    """A DISCOVERY to an unknown chip at a port, and the decoding of its answers."""
 
     def __init__(self, key: bytes = b"", destination: int = BROADCAST) -> None:
         """key: of the cluster; destination: a chip, so that a gateway keeps it off the air."""
@@ -55,7 +54,7 @@ class Probe:
 
 
 class _ProbedPort:
-    """A port that is open, and what has come from it."""
+    """An open port, and the bytes received from it."""
 
     def __init__(self, port: Port, quiet_until: float) -> None:
         self.port = port
@@ -66,17 +65,17 @@ class _ProbedPort:
         self._start = _START_SECONDS
 
     def read_frames(self) -> list[bytes]:
-        """Returns the frames that have come in."""
+        """Returns the frames that have arrived."""
         data = self.port.read(self.port.in_waiting)
         self._text = (self._text + data)[-_PROMPT_WINDOW:]
         frames: list[bytes] = self._splitter.frames(data)
         return frames
 
     def restart_at_prompt(self, now: float) -> None:
-        """Has a board that waits at its prompt run main.py, and leaves it alone for a while, each
-        time longer."""
+        """Makes a board that waits at its prompt run main.py, and sends it nothing for a while:
+        each time twice as long."""
         if now < self.quiet_until:
-            self._text = b""  # what it printed on the way
+            self._text = b""  # printed while it started
         if any(prompt in self._text for prompt in _PROMPTS):
             self._text = b""
             self.quiet_until = now + self._start
@@ -85,10 +84,10 @@ class _ProbedPort:
 
 
 class PortSearch:
-    """Opens ports and probes them. A context manager that closes those not taken.
+    """Opens ports and probes them. A context manager that closes the ports that are not taken.
 
-    restarts: whether boards that wait at their prompt are started. A probe may itself end
-    programs there: 0x03 in it is Ctrl-C to a board whose link is not this port.
+    restarts: whether boards that wait at their prompt are started. A probe may interrupt programs:
+    0x03 in it acts as Ctrl-C on a board that does not have its link at this port.
     """
 
     def __init__(self, probe: Probe, restarts: bool = True, baud: int = REPL_BAUD) -> None:
@@ -101,12 +100,12 @@ class PortSearch:
 
     @property
     def silent(self) -> list[str]:
-        """The ports that are open and where nobody has answered."""
+        """The open ports at which no chip has answered."""
         return sorted(set(self._ports) - set(self.chips.values()))
 
     def add(self, url: str, starting: bool = False) -> None:
-        """Opens a port, if it opens and is not open yet; starting: the board has just been reset,
-        and is to be left alone until its node runs."""
+        """Opens a port, unless it is open; starting: whether the board has just been reset, so
+        that nothing is sent until its node runs."""
         if url in self._ports:
             return
         try:
@@ -119,7 +118,7 @@ class PortSearch:
         self._selector.register(opened.port.fileno(), selectors.EVENT_READ, url)
 
     def find(self, wanted: set[int], timeout: float) -> set[int]:
-        """Returns the chips of `wanted` that have not answered after `timeout` seconds at most.
+        """Waits at most `timeout` seconds for chips, and returns those that have not answered.
 
         Raises ClusterError if two boards answer as the same chip.
         """
@@ -127,12 +126,12 @@ class PortSearch:
         return wanted - self.chips.keys()
 
     def find_any(self, timeout: float) -> FederationMessage | None:
-        """Returns the first answer of whatever chip, None if none comes in `timeout` seconds."""
+        """Returns the first answer of any chip, None if none comes within `timeout` seconds."""
         self._listen(lambda: bool(self.answers), timeout)
         return next(iter(self.answers.values()), None)
 
     def take(self, chips: Iterable[int]) -> dict[int, Line]:
-        """Returns the lines of these chips, which whoever takes them closes."""
+        """Returns the lines of these chips; the caller closes them."""
         return {chip: self._ports.pop(self.chips[chip]).line for chip in chips}
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Lines that outlast their ports: a port that is lost is opened again, wherever its board is."""
+"""A transport that opens lost ports again, at whatever port their boards are then."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _RETRY_INTERVAL = 0.25  # seconds
 class ReconnectingTransport(Transport):
     """A Transport that waits for lost ports to come back.
 
-    What is sent to a chip meanwhile is lost, as frames may be: the coordinator retransmits, and a
-    chip that has lost its cache has it replayed.
+    What is sent to a chip meanwhile is lost, as any frame may be: the host retransmits requests,
+    and rebuilds the KV cache of a chip that has lost it.
     """
 
     def __init__(
@@ -39,7 +39,8 @@ class ReconnectingTransport(Transport):
         self._retry_at = 0.0
 
     def receive(self, timeout: float) -> list[bytes]:
-        """As Transport's; reopens what is lost. Raises ClusterError for a port that stays away."""
+        """Does what Transport's does, and reopens lost ports. Raises ClusterError for a port that
+        is still lost after the timeout."""
         if self._lost:
             self._reopen(self._clock())
             timeout = min(timeout, _RETRY_INTERVAL)

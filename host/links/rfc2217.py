@@ -1,4 +1,4 @@
-"""Serial ports by their URL, among them those of boards at another machine (RFC 2217)."""
+"""Opens serial ports by their URL, also ports of other machines (RFC 2217)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 import serial
 
-_READ_TIMEOUT = 0.1  # seconds: so long a thread may outlast its port
+_READ_TIMEOUT = 0.1  # seconds for which a thread may run on after its port was closed
 _READ_SIZE = 4096
-_REMOTE = ("socket", "rfc2217")  # URLs of a host and a port
-_DRAIN_TIMEOUT = 1.0  # seconds in which a port that is closed sends what it has taken
+_REMOTE = ("socket", "rfc2217")  # schemes of URLs with a host and a port
+_DRAIN_TIMEOUT = 1.0  # seconds for a port that is being closed to send what it has accepted
 
 
 class Port(Protocol):
-    """What is used of a pyserial port; name: of its device, or its URL."""
+    """The part of a pyserial port that the project uses; name: of its device, or its URL."""
 
     name: str
     baudrate: int
@@ -31,14 +31,14 @@ class Port(Protocol):
 
 
 class RemotePort:
-    """A port that has no descriptor, as rfc2217://, behind a socket that has one.
+    """Gives a port without a file descriptor, as rfc2217://, the descriptor of a socket.
 
-    Two threads carry bytes between both. Reading and writing do not wait; once the port is lost
-    they raise SerialException, as it would.
+    Two threads copy bytes between port and socket. Reading and writing do not block; after the
+    port is lost they raise SerialException, as the port would.
     """
 
     def __init__(self, port: Any) -> None:
-        """port: an open one with a timeout; it belongs to this object, which closes it."""
+        """port: open, with a timeout; this object closes it."""
         self.name: str = port.name
         self._port = port
         self._near, self._far = socket.socketpair()
@@ -64,15 +64,15 @@ class RemotePort:
 
     @property
     def in_waiting(self) -> int:
-        """Bytes that have come and can be read at once, a few thousand at most."""
+        """The number of bytes that can be read at once, at most a few thousand."""
         return len(self._receive(_READ_SIZE, socket.MSG_PEEK))
 
     def read(self, size: int) -> bytes:
-        """Bytes that have come, `size` at most."""
+        """Returns received bytes, at most `size`."""
         return self._receive(size) if size else b""
 
     def write(self, data: bytes) -> int:
-        """Sends bytes as far as the socket takes them; how many it took."""
+        """Sends as many bytes as the socket takes; returns how many."""
         try:
             return self._near.send(data)
         except BlockingIOError:
@@ -124,24 +124,24 @@ class RemotePort:
 
 
 def _check_address(url: str, scheme: str) -> None:
-    """Raises ValueError if a URL lacks what pyserial fails without, in words for itself."""
+    """Raises ValueError, with a readable message, for a URL without host and port."""
     parts = urlsplit(url)
     if not parts.hostname or not parts.port:  # parts.port raises ValueError above 65535
         raise ValueError(f"name a host and a port, as {scheme}://there:4000")
 
 
 def open_url(url: str, baud: int, **options: bool) -> Port:
-    """Opens the port at `url`, a device or a URL of pyserial's; reading and writing do not wait.
+    """Opens the port at `url`, a device or a URL of pyserial's; reading and writing do not block.
 
     options: of serial.serial_for_url, for devices. Raises what that raises, ValueError for a URL
-    that names no host or port, and io.UnsupportedOperation for a port that has no descriptor to
-    wait for, as loop://.
+    without host or port, and io.UnsupportedOperation for a port without a file descriptor, such as
+    loop://.
     """
     scheme = url.lower().partition("://")[0] if "://" in url else ""
     if scheme in _REMOTE:
         _check_address(url, scheme)
     if scheme == "rfc2217":
-        # It knows no timeout of writing, and as nobody else can open it no `exclusive` either.
+        # It supports no timeout of writing and, as no other program can open it, no `exclusive`.
         return RemotePort(serial.serial_for_url(url, baud, timeout=_READ_TIMEOUT))
     port: Port = serial.serial_for_url(url, baud, timeout=0, write_timeout=0, **options)
     port.fileno()

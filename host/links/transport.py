@@ -17,15 +17,15 @@ from host.links.rfc2217 import Port, open_url
 from host.wire.framing import FrameSplitter, encode_frame
 from protocol.frame import BROADCAST, DST, HOST, MAX_FRAME, SRC
 
-_FLUSH_INTERVAL = 0.001  # seconds after which a port that was full is tried again
-_MOST_FILES = 1024  # pyserial waits by select, which takes no more (FD_SETSIZE)
-# Bytes that wait for a port: what 20 chips of a wide model say to all others at once. More
-# would be late by the time that it went.
+_FLUSH_INTERVAL = 0.001  # seconds after which writing to a full port is tried again
+_MOST_FILES = 1024  # the most that select, with which pyserial waits, supports (FD_SETSIZE)
+# The most bytes that wait for a port: what 20 chips of a wide model send to all others at once.
+# More would be late by the time that it is sent.
 MOST_PENDING = 1 << 20
 _WRITE_SIZE = 4096  # bytes offered to a port at once
-# No frames to whoever hears them at the speed of the line, nor at a higher one.
+# Bytes that contain no frame, read at the speed of the line or at a higher one.
 _NOISE = b"\xff\x00" * 32
-_READ_SIZE = 4096  # bytes taken from a port at once; a port without a timeout gives what it has
+_READ_SIZE = 4096  # the most bytes read from a port at once
 
 
 def open_port(url: str, baud: int) -> Port:
@@ -48,20 +48,20 @@ def open_port(url: str, baud: int) -> Port:
 
 
 class Line:
-    """COBS frames over one port. Writing never waits: what the port does not take is pending.
+    """COBS frames over one port. Writing never blocks: what the port does not take is pending.
 
-    A line that hangs keeps no more than some frames: those that have no room are lost, as frames
-    may be, and `dropped` counts them.
+    The pending bytes are limited: frames for which there is no room are lost, as any frame may be,
+    and `dropped` counts them.
     """
 
     def __init__(self, port: Port) -> None:
         self.use(port)
 
     def use(self, port: Port) -> None:
-        """Uses this port from now on; what was pending or half received is lost."""
+        """Uses this port from now on; pending bytes and incomplete frames are lost."""
         self.port = port
         self.dropped = 0
-        self._baud = getattr(port, "baudrate", 0)  # which a port that is faked may lack
+        self._baud = getattr(port, "baudrate", 0)  # ports of tests may have none
         self._pending = bytearray()
         self._splitter = FrameSplitter(MAX_FRAME)
         self._writable = select.poll()
@@ -69,7 +69,7 @@ class Line:
 
     @property
     def pending(self) -> int:
-        """Bytes that the port has not yet taken."""
+        """The number of bytes that the port has not yet taken."""
         return len(self._pending)
 
     def clear(self) -> None:
@@ -77,7 +77,7 @@ class Line:
         self._pending.clear()
 
     def send(self, frame: bytes) -> None:
-        """Sends a frame, as far as the port takes it now."""
+        """Sends a frame; what the port does not take now is pending."""
         encoded = encode_frame(frame)
         if len(self._pending) + len(encoded) > MOST_PENDING:
             self.dropped += 1
@@ -86,14 +86,15 @@ class Line:
         self.flush()
 
     def fall_back(self) -> None:
-        """Has the port be as fast as it was opened, where it is not, and the chip hear that."""
+        """Sets the port back to the speed at which it was opened, if it has another one, and sends
+        noise, by which the chip notices."""
         if getattr(self.port, "baudrate", 0) != self._baud:
             self.port.baudrate = self._baud
             self._pending += _NOISE
             self.flush()
 
     def flush(self) -> None:
-        """Writes what is pending, as far as the port takes it now."""
+        """Writes as many pending bytes as the port takes now."""
         while self._pending and self._writable.poll(0):
             del self._pending[: self.port.write(bytes(self._pending[:_WRITE_SIZE]))]
 
@@ -106,9 +107,9 @@ class Line:
 class Transport:
     """The lines to all chips. `mtu`: the longest frame in bytes on the way to any of them.
 
-    What a chip sends to another, or to all others, is relayed: on serial lines the host is the
-    middle of a star, or a part of the ring, which what nobody has taken goes around but once.
-    Counts frames and bytes that were sent, received and relayed.
+    It relays what a chip sends to another, or to all others: with serial lines the host is the
+    centre of a star, or a member of the ring. In a ring, a frame that no chip has taken goes
+    around only once. Counts frames and bytes that were sent, received and relayed.
     """
 
     def __init__(self, lines: dict[int, Line], mtu: int = MAX_FRAME) -> None:
@@ -124,7 +125,7 @@ class Transport:
             self._selector.register(line.port.fileno(), selectors.EVENT_READ, line)
 
     def send(self, frame: bytes, destination: int) -> None:
-        """Sends a frame to a chip, or to all. Raises ClusterError when a port is gone."""
+        """Sends a frame to a chip, or to all. Raises ClusterError if a port is lost."""
         to_all = destination == BROADCAST
         lines = self._distinct if to_all else [self._lines[destination]]
         for line in lines:
@@ -139,9 +140,10 @@ class Transport:
             self._lose(line, error)
 
     def receive(self, timeout: float) -> list[bytes]:
-        """Frames for the host that have come in, waiting for any at most `timeout` seconds.
+        """Returns the frames for the host that have arrived; waits at most `timeout` seconds for
+        one.
 
-        Raises ClusterError when a port is gone.
+        Raises ClusterError if a port is lost.
         """
         frames: list[bytes] = []
         for line in self._lines_to_flush():
@@ -162,7 +164,8 @@ class Transport:
         return frames
 
     def _relay(self, source: Line, frame: bytes) -> bool:
-        """Relays a frame that is for other chips to their lines; whether it was one."""
+        """Relays a frame that is for other chips to their lines; returns whether it was for
+        them."""
         destination = frame[DST] if len(frame) > DST else HOST
         if destination == HOST:
             return False
@@ -183,9 +186,9 @@ class Transport:
         return [self._first_chip(line) for line in self._distinct]
 
     def set_baud(self, chip: int, baud: int) -> None:
-        """Has the port of a chip's line carry so many bits per second.
+        """Sets the speed of the port of a chip's line, in bits per second.
 
-        Raises ClusterError for a port that does not take them.
+        Raises ClusterError if the port does not support it.
         """
         port = self._lines[chip].port
         try:
@@ -194,8 +197,8 @@ class Transport:
             raise ClusterError(f"the port of chip {chip} takes no {baud} baud: {error}") from None
 
     def fall_back(self, chip: int) -> None:
-        """Has a chip's line be as fast as it was opened, where it is not, and the chip hear that
-        it is; for one that has started anew, or cannot be understood."""
+        """Sets a chip's line back to the speed at which it was opened, as Line.fall_back does: for
+        a chip that has restarted, or that the host cannot understand."""
         line = self._lines[chip]
         try:
             line.fall_back()

@@ -3,7 +3,7 @@
 These modules run before anything is installed, so they use the standard library alone.
 """
 
-# Annotations stay text, so that a Python too old for us lives to say so in one line.
+# Annotations stay text, so that a Python that is too old can report that in one line.
 from __future__ import annotations
 
 import os
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from host.errors import SetupError
 
-_SILENT_SECONDS = 10.0  # of a step, after which it says that it goes on
-# What is wrong whatever program says it, in whatever words of its own around it.
+_SILENT_SECONDS = 10.0  # after which a step reports that it is still running
+# Causes that are recognized in the output of any program.
 _CAUSES = (
     (re.compile("No space left on device|not enough free space|Disk quota exceeded", re.I),
      "the disk is full"),
@@ -26,22 +26,23 @@ _CAUSES = (
     (re.compile("Cannot allocate memory|out of memory", re.I), "there is too little memory"),
     (re.compile("Read-only file system"), "the folder is on a file system that is read-only"),
 )  # fmt: skip
-# Lines that say only that another program has failed.
+# Lines that report only that another program has failed.
 _WRAPPER = re.compile(r"returned non-zero exit status|subprocess .* (failed|was killed)|^make\b")
 
 
 def run_quietly(
     command: Sequence[str], cwd: Path | None = None, doing: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end; returns it with stdout and stderr as one text, in English.
+    """Runs a command to its end, in English; returns its status with stdout and stderr as one
+    text.
 
-    doing: what is printed every few seconds where it takes long, empty for nothing.
+    doing: a text to print every few seconds if it takes long, empty for none.
     """
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         process = subprocess.Popen(
             command,
             cwd=cwd,
-            # The flags of a make that called us are not for the makes that we call.
+            # The flags of a make that runs this program are not for the makes that this runs.
             env={**os.environ, "LC_ALL": "C.UTF-8", "MAKEFLAGS": ""},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -65,13 +66,13 @@ def run_quietly(
 
 
 def find_machine_cause(output: str) -> str | None:
-    """Returns what is wrong with the machine, where a program's output tells of it."""
+    """Returns what is wrong with the machine, by a program's output; None if that does not say."""
     return next((cause for pattern, cause in _CAUSES if pattern.search(output)), None)
 
 
 def find_cause(ended: subprocess.CompletedProcess[str]) -> str:
-    """Returns why a command failed: what is wrong with the machine where its output tells, else
-    the last line that is an error, or the last of all."""
+    """Returns why a command failed: what is wrong with the machine, if its output says that, else
+    the last line with an error, or the last line."""
     if cause := find_machine_cause(ended.stdout):
         return cause
     lines = ended.stdout.strip().splitlines() or [f"status {ended.returncode}"]
@@ -81,9 +82,9 @@ def find_cause(ended: subprocess.CompletedProcess[str]) -> str:
 
 
 def run_step(*command: str, doing: str = "") -> None:
-    """Runs a command to its end; raises SetupError with the line that says why where it fails.
+    """Runs a command to its end; if it fails, raises SetupError with the line that says why.
 
-    doing: as run_quietly has it.
+    doing: as for run_quietly.
     """
     ended = run_quietly(command, doing=doing)
     if ended.returncode:

@@ -26,8 +26,8 @@ def find_mirror() -> str:
     fields = "$(REPO_URI) $(ORIGIN) $(LABEL)"
     command = ["apt-get", "indextargets", "--format", fields, "Created-By: Packages"]
     archives = [line.split(" ", 1) for line in run_quietly(command).stdout.splitlines() if line]
-    # Origin and label are known once the machine has its lists; security updates are labelled
-    # otherwise, and have addresses that end otherwise, as those of third parties do.
+    # Origin and label are known if the machine has package lists, else the address must do.
+    # Security updates and third parties have other labels, and addresses with other ends.
     own = [
         address
         for address, origin in archives
@@ -43,8 +43,8 @@ def find_mirror() -> str:
 class Archive:
     """The packages of one architecture, with apt's lists and cache in a folder of ours.
 
-    suite: a release of Debian; status: dpkg's list of installed packages, which need not be
-    unpacked where the packages are of the machine's own release.
+    suite: a release of Debian; status: dpkg's list of installed packages, which are not unpacked;
+    useful for packages of the machine's own release.
 
     Raises SetupError if the machine has no apt or no Debian keyring.
     """
@@ -91,8 +91,8 @@ class Archive:
         }
         settings = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         self.apt = ["apt-get", "-q", "-y", *settings]
-        # Hooks of the machine (cache cleaners) may fail for an ordinary user and spoil the exit
-        # status of a good update. A bad update shows at the first download.
+        # The exit status is ignored: hooks of the machine (cache cleaners) may fail for an
+        # ordinary user. If the update itself failed, so does the first download.
         self.update_output = run_quietly([*self.apt, "update"], doing="asking Debian").stdout
 
     def _run(self, *arguments: str, cwd: Path | None = None) -> None:
@@ -105,7 +105,7 @@ class Archive:
             raise SetupError(f"apt-get {arguments[0]} failed: {reason}")
 
     def unpack(self, package: str, root: Path, dependencies: bool = False) -> None:
-        """Puts the files of a package, and on demand of its dependencies, under root."""
+        """Unpacks a package, with its dependencies if asked for, into the folder `root`."""
         downloads = self.cache / "archives"
         if dependencies:
             self._run("install", "--download-only", package)

@@ -2,8 +2,8 @@
 
     python3 -m host.setup.environment
 
-Debian's python3 comes without pip and without ensurepip. There, pip's wheel is taken from
-Debian's package python3-pip-whl by a private apt, which needs no root.
+Debian's python3 comes without pip and without ensurepip. There, pip's wheel is taken from Debian's
+package python3-pip-whl by a private apt, which does not need root.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ OLDEST_PYTHON = (3, 11)
 
 
 def read_requirements(pyproject: Path) -> list[str]:
-    """Returns the packages that the project needs to run, and its developers to test it."""
-    import tomllib  # from Python 3.11 on, which main() has made sure of
+    """Returns the packages that are needed to run the project and to test it."""
+    import tomllib  # since Python 3.11, which main() has checked
 
     table = tomllib.loads(pyproject.read_text())
     needed: list[str] = table["project"]["dependencies"] + table["dependency-groups"]["dev"]
@@ -36,13 +36,13 @@ def read_requirements(pyproject: Path) -> list[str]:
 
 
 def has_pip() -> bool:
-    """Returns whether the environment is there and its pip works."""
+    """Returns whether the environment exists and its pip works."""
     return PYTHON.exists() and run_quietly([str(PYTHON), "-m", "pip", "--version"]).returncode == 0
 
 
 def create_environment() -> None:
-    """Makes the environment anew, with pip in it: Python's own, or Debian's where that is missing
-    or broken. Raises SetupError with why neither can be had."""
+    """Creates the environment anew, with Python's own pip or, if that is missing or broken, with
+    Debian's. Raises SetupError that says why neither can be installed."""
     run_step(sys.executable, "-m", "venv", "--clear", "--without-pip", str(FOLDER))
     reason = "Python has no ensurepip"
     if importlib.util.find_spec("ensurepip"):
@@ -54,7 +54,7 @@ def create_environment() -> None:
     try:
         _install_debians_pip()
     except SetupError as error:
-        raise SetupError(f"no pip can be had: {reason}; of Debian: {error}") from None
+        raise SetupError(f"cannot install pip: {reason}; from Debian: {error}") from None
 
 
 def _install_debians_pip() -> None:
@@ -68,12 +68,12 @@ def _install_debians_pip() -> None:
 
 
 def install(needed: list[str]) -> None:
-    """Installs packages with pip; raises SetupError with the cause, also of a lost connection."""
+    """Installs packages with pip; raises SetupError with the cause, also for a lost connection."""
     options = ["-q", "--disable-pip-version-check", "--no-input", "--retries", "2"]
     command = [str(PYTHON), "-m", "pip", "install", *options, *needed]
     ended = run_quietly(command, doing="installing packages")
     if ended.returncode:
-        # Without a connection pip's last error is that there is no such package.
+        # Without a connection, pip's last error says that there is no such package.
         broken = re.search(r"connection broken by '(.+)': /", ended.stdout)
         reason = f"no connection: {broken[1]}" if broken else find_cause(ended)
         raise SetupError(f"pip failed: {reason}")
@@ -86,7 +86,7 @@ def link_sources() -> None:
 
 
 def main() -> None:
-    """Makes the environment; ends the program with one line where that fails."""
+    """Creates the environment; exits with one line if that fails."""
     take_interrupts()
     if sys.version_info < OLDEST_PYTHON:
         sys.exit(f"setup: this is Python {sys.version.split()[0]}; 3.11 or later is needed")

@@ -1,11 +1,11 @@
 """Finds the MicroPython that simulated chips and half of the tests run, and installs one.
 
-$MICROPYTHON wins where it is set. Otherwise the best of these that passes the probe, installed in
-the checkout, or in the user's cache folder where the program is installed:
+If $MICROPYTHON is set, that is used. Otherwise the first of these that passes the probe is
+installed in the checkout or, for an installed program, in the user's cache folder:
 
 1. Debian's 32-bit build, run through its own loader. Like an ESP32 it has 4-byte pointers,
    31-bit small ints, 32-bit viper ints and 16-byte heap blocks, so its heap figures hold there.
-2. A `micropython` on PATH that is a 32-bit one too.
+2. A 32-bit `micropython` on PATH.
 3. A build from Debian's source package, which needs make and a C compiler for 32 bits.
 """
 
@@ -34,7 +34,7 @@ LOCAL = FOLDER / "micropython"
 OLDEST_VERSION = (1, 25)
 OLDEST = ".".join(map(str, OLDEST_VERSION))
 
-# Per machine, Debian's name of the 32-bit architecture that it can run.
+# For each machine, Debian's name of the 32-bit architecture that it can run.
 ARCHITECTURES = {"x86_64": "i386", "i686": "i386", "aarch64": "armhf", "armv7l": "armhf"}
 
 # mpy-cross's names in the order of MicroPython's numbers (py/persistentcode.h).
@@ -60,7 +60,7 @@ arch = sys.implementation._mpy >> 10 & 15
 print(json.dumps({"version": sys.implementation[1][:3], "word_bits": bits, "arch": arch}))
 """
 
-# The loader and the libraries lie in one folder of the unpacked packages.
+# The loader and the libraries are in one folder of the unpacked packages.
 LAUNCHER = """#!/bin/sh
 root=$(dirname -- "$(readlink -f -- "$0")")/debian
 exec "$root/{loader}" --library-path "$root/{libraries}" "$root/usr/bin/micropython" "$@"
@@ -68,8 +68,8 @@ exec "$root/{loader}" --library-path "$root/{libraries}" "$root/usr/bin/micropyt
 
 
 class Interpreter(NamedTuple):
-    """What a MicroPython is: its version, the bits of its machine word, and mpy-cross's
-    name of the processor that its native code is for."""
+    """A MicroPython: its version, the bits of its machine word, and mpy-cross's name of the
+    processor for which it compiles native code."""
 
     version: tuple[int, ...]
     word_bits: int
@@ -112,8 +112,7 @@ def probe(program: Path) -> Interpreter:
 def find() -> Path:
     """Returns the MicroPython to run: $MICROPYTHON, or the one that is installed.
 
-    Where the program runs from a checkout and none is installed, raises SetupError; where the
-    program itself is installed, installs one.
+    If none is installed, an installed program installs one; in a checkout, raises SetupError.
     """
     if named := os.environ.get("MICROPYTHON"):
         program = shutil.which(named)
@@ -124,7 +123,7 @@ def find() -> Path:
     if not LOCAL.exists():
         if IS_CHECKOUT:
             raise SetupError("there is no MicroPython in this checkout yet: run `make setup`")
-        with lock():  # one of many commands that start at once installs it for all
+        with lock():  # of several commands that start at once, one installs it
             return LOCAL if LOCAL.exists() else provision()
     return LOCAL
 
@@ -144,7 +143,7 @@ def native_arch() -> str:
 
 
 def install_debian(staging: Path) -> None:
-    """Puts Debian's 32-bit build for this machine, and a launcher, into the staging folder."""
+    """Unpacks Debian's 32-bit build for this machine, with a launcher, into the staging folder."""
     architecture = ARCHITECTURES.get(platform.machine())
     if architecture is None:
         raise SetupError(f"Debian has no 32-bit build for {platform.machine()}")
@@ -179,16 +178,16 @@ def build_source(staging: Path) -> None:
         tree.mkdir()
         source = archive.download_source("micropython")
         run_step("tar", "-xf", str(source), "--strip-components=1", "-C", str(tree))
-        # Debian strips the libraries; the build asks only whether their folder is there.
+        # Debian removes the libraries; the build checks only whether their folder exists.
         (tree / "lib/micropython-lib").mkdir(parents=True, exist_ok=True)
         (tree / "lib/micropython-lib/README.md").touch()
         frozen = tree / "frozen_modules.py"
         frozen.write_text('include("$(MPY_DIR)/extmod/asyncio")\n')
         jobs = f"-j{os.cpu_count() or 1}"
         run_step("make", jobs, "-C", str(tree / "mpy-cross"), doing="building mpy-cross")
-        # Without the features whose libraries Debian takes from elsewhere.
+        # Without the features for which Debian uses libraries of other packages.
         absent = ("MICROPY_PY_SSL", "MICROPY_SSL_MBEDTLS", "MICROPY_PY_BTREE", "MICROPY_PY_FFI")
-        # On a 64-bit PC this takes a compiler that can make 32-bit programs (gcc-multilib).
+        # On a 64-bit PC this needs a compiler for 32-bit programs (gcc-multilib).
         words = ["MICROPY_FORCE_32BIT=1"] if platform.machine() == "x86_64" else []
         run_step("make", jobs, "-C", str(tree / "ports/unix"), f"FROZEN_MANIFEST={frozen}", *words,
                  *(f"{feature}=0" for feature in absent),
@@ -211,7 +210,7 @@ def install(build: Callable[[Path], None]) -> Interpreter:
 
 
 def provision() -> Path:
-    """Installs a MicroPython unless a good one is there; returns it.
+    """Installs a MicroPython unless a working one is there; returns its path.
 
     Raises SetupError if none can be had.
     """
@@ -244,12 +243,12 @@ def provision() -> Path:
 
 
 def report(line: str) -> None:
-    """Prints a line of progress on stderr: stdout is for the command that called."""
+    """Prints a line of progress on stderr, because stdout is for the calling command."""
     print(f"setup: {line}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    """Installs a MicroPython; ends the program with one line where that fails."""
+    """Installs a MicroPython; exits with one line if that fails."""
     take_interrupts()
     try:
         provision()

@@ -1,4 +1,4 @@
-"""The framing of protocol/cobs.py for the host, which reads many chips: by a library in C."""
+"""The framing of protocol/cobs.py for the host: by a library in C, because it reads many chips."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def frame_room(version: int, mtu: int) -> int:
 
 
 def encode_frame(frame: bytes | bytearray) -> bytes:
-    """Returns the bytes that put `frame` on the stream, the ending 0x00 included."""
+    """Returns the bytes of `frame` on the stream, including the final 0x00."""
     return bytes(cobs.encode(bytes(frame))) + b"\0"
 
 
@@ -27,7 +27,7 @@ def decode_frame(piece: bytes) -> bytes | None:
 
 
 class FrameSplitter:
-    """Takes the frames out of the chunks of a byte stream; `dropped` counts damaged ones."""
+    """Extracts the frames from the chunks of a byte stream; `dropped` counts damaged ones."""
 
     def __init__(self, capacity: int) -> None:
         """capacity: the longest frame in bytes; longer ones are dropped."""
@@ -36,12 +36,12 @@ class FrameSplitter:
         self._rest = b""
 
     def frames(self, chunk: bytes) -> list[bytes]:
-        """Returns the frames that this chunk finishes, as a list of bytes.
+        """Returns the frames that this chunk completes.
 
-        What is kept for the next chunk is never much more than one frame.
+        It keeps hardly more than one frame for the next chunk.
         """
         pieces = (self._rest + chunk).split(b"\0")
-        # One byte beyond the longest encoding suffices to know it for too long later.
+        # One byte more than the longest encoding is enough to recognize too long a frame later.
         self._rest = pieces.pop()[: encoded_size(self._capacity) + 1]
         found = []
         for piece in pieces:

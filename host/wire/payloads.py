@@ -1,7 +1,7 @@
 """Encodes and decodes the payloads of the messages that make up a generated token.
 
-For each type, `encode_x(...)` gives the bytes and `decode_x(payload)` a named tuple;
-protocol/messages.py, which a chip uses on its hot path instead, has the layouts. All integers are
+For each type, `encode_x(...)` returns the bytes and `decode_x(payload)` a named tuple. The layouts
+are in protocol/messages.py, which chips use instead, on their hot path. All integers are
 little-endian and unsigned unless said otherwise. A decoder raises ProtocolError for a malformed
 payload, an encoder ValueError for a number that does not fit its field.
 """
@@ -93,8 +93,8 @@ def _check_request(what: str, fields: tuple[int, ...], mask: int = _PHASE_MASK) 
 
 
 def encode_runs(runs: list[tuple[int, int, int]]) -> bytes:
-    """Encodes a request's runs: sequence id, first position and count of each. Of a single run
-    nothing is left to say."""
+    """Encodes a request's runs: sequence id, first position and count of each. The first run is in
+    the request itself, so a single run takes no bytes."""
     others = runs[1:]
     if not others:
         return b""

@@ -1,6 +1,6 @@
 """Decodes what chips report of themselves: READY, ERROR and STATISTICS.
 
-protocol/messages.py encodes them. Each `decode_x` gives a named tuple, or raises ProtocolError.
+protocol/messages.py encodes them. Each `decode_x` returns a named tuple, or raises ProtocolError.
 """
 
 import struct
@@ -65,7 +65,7 @@ def error_name(code: int) -> str:
 
 
 def decode_ready(payload: bytes) -> Ready:
-    """Decodes READY. kernels: which run, "" from firmware that does not say."""
+    """Decodes READY. kernels: the ones that run, "" from firmware that does not report them."""
     fields = unpack_fields("READY", READY_LAYOUT, payload)
     if fields[1] > STATE_READY:
         raise ProtocolError("READY payload has no such state")

@@ -1,4 +1,4 @@
-"""Tells which answer belongs to which request.
+"""Matches answers with requests.
 
 Requests are numbered, and one is outstanding at a time, to one or more chips.
 protocol/messages.py has a chip's side.
@@ -17,10 +17,10 @@ _HALF = const(0x8000)  # sequence numbers wrap: less than half the circle behind
 
 
 class Outstanding:
-    """The one request whose answers are awaited, and who has answered it.
+    """The one request for which answers are awaited, and the chips that have answered it.
 
     Answers that are not accepted are counted: `late` to an earlier request, `duplicate` of
-    one accepted before, `foreign` from a node not asked or to a request never made.
+    one accepted before, `foreign` from a node that was not asked, or to an unknown request.
     """
 
     def __init__(self, sequence: int = 0) -> None:

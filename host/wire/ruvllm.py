@@ -1,7 +1,7 @@
-"""Encodes and decodes messages of ruvllm-esp32 that no chip of ours sends or takes.
+"""Encodes and decodes messages of ruvllm-esp32 that chips of this project neither send nor take.
 
-They are here to speak with its chips, in frames of version 1 (protocol/frame_v1.py); nothing else
-uses them. Layouts and errors are as in host/wire/payloads.py.
+They serve to communicate with its chips, in frames of version 1 (protocol/frame_v1.py); nothing
+else uses them. Layouts and errors are as in host/wire/payloads.py.
 """
 
 import struct

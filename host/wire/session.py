@@ -1,4 +1,4 @@
-"""The host's side of a session; protocol/session.py says how it is agreed on."""
+"""The host's side of a session, which protocol/session.py describes."""
 
 import os
 
@@ -15,14 +15,14 @@ from protocol.session import SESSION_NONCE_SIZE, Member, proof
 
 
 class ChipRestarted(Exception):
-    """A chip came with a second nonce in one session: the host must begin a new one."""
+    """A chip sent a second nonce in one session: the host must begin a new session."""
 
 
 class HostSigner(Signer):
-    """The Signer of the host, which hears all chips and so knows how far their counters are."""
+    """The Signer of the host, which receives from all chips and so knows their counters."""
 
     def needs_rekey(self) -> bool:
-        """Returns whether some member has used half of the counters that a session has."""
+        """Returns whether a member has used half of the session's counters."""
         return max(self._highest) > LAST_COUNTER // 2
 
 
@@ -37,7 +37,7 @@ class HostAuthenticator(Member):
         self.renew()
 
     def renew(self) -> None:
-        """Begins a new session: no chip is in it until it has been given its proof."""
+        """Begins a new session: a chip joins it when it has received its proof."""
         self._join_nonce = self._random(SESSION_NONCE_SIZE)
         self._join = self._join_key(self._join_nonce)
         self.session = HostSigner(self._cluster.digest(self._join_nonce))
@@ -45,11 +45,12 @@ class HostAuthenticator(Member):
         self._discoveries = 0
 
     def needs_rekey(self) -> bool:
-        """Returns whether some member has used half of the session's counters."""
+        """Returns what HostSigner.needs_rekey does, False before a session."""
         return self.session is not None and self.session.needs_rekey()
 
     def sign(self, buf: bytearray, end: int) -> None:
-        """As every member; counts the DISCOVERYs, by which chips tell those that are replayed."""
+        """Signs as every member does, and counts the DISCOVERYs, so that chips recognize replayed
+        ones."""
         super().sign(buf, end)
         if buf[TYPE] == DISCOVERY and self._join is not None:
             put_u32(buf, end, self._discoveries)
@@ -57,7 +58,7 @@ class HostAuthenticator(Member):
             self._join.append(buf, end + 4)
 
     def verify(self, buf: bytes | bytearray, n: int) -> None:
-        """As for every member; what is of the host is a frame of its own that somebody sends back.
+        """Verifies as every member does. A frame from the host is one of its own that came back.
 
         Raises ProtocolError.
         """

@@ -1,4 +1,4 @@
-"""Packs and unpacks unsigned fields, checked, for payloads off the hot path."""
+"""Packs and unpacks unsigned fields with range checks, for payloads outside the hot path."""
 
 import struct
 
@@ -8,9 +8,9 @@ _LARGEST = {"B": 0xFF, "H": 0xFFFF, "I": 0xFFFFFFFF}
 
 
 def pack_fields(layout: str, names: tuple[str, ...], values: tuple[int, ...]) -> bytes:
-    """Packs unsigned fields as struct does; ValueError names one that does not fit.
+    """Packs unsigned fields as struct does; raises ValueError, naming the field, if one overflows.
 
-    MicroPython's own struct cuts off silently what does not fit.
+    MicroPython's own struct truncates such values silently.
     """
     for code, name, value in zip(layout[1:], names, values):
         if not 0 <= value <= _LARGEST[code]:
@@ -19,7 +19,8 @@ def pack_fields(layout: str, names: tuple[str, ...], values: tuple[int, ...]) ->
 
 
 def unpack_fields(what: str, layout: str, payload: bytes) -> tuple[int, ...]:
-    """Unpacks the payload's beginning; ProtocolError, naming `what`, if it is too short."""
+    """Unpacks the beginning of a payload; raises ProtocolError, naming `what`, if it is too
+    short."""
     if len(payload) < struct.calcsize(layout):
         raise ProtocolError("%s payload is too short" % what)
     return struct.unpack_from(layout, payload)

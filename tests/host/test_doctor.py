@@ -115,7 +115,7 @@ def test_boards_on_the_air_from_end_to_end(micropython, tmp_path, capsys, monkey
         "ok: MicroPython 1.27.0 on Stand-in board with x86, MAC 24:00:00:00:00:00",
         "ok: the gateway receives chip 1 at -",
         "ok: the node was interrupted for this and runs again",
-        "not looked at: whether its node runs: that answers by radio",
+        "not looked at: whether its node runs: it answers by radio",
     )
 
 

@@ -109,7 +109,7 @@ def test_where_no_pip_can_be_had_both_causes_are_told(broken_ensurepip, monkeypa
     with pytest.raises(SetupError) as raised:
         environment.create_environment()
     assert str(raised.value) == (
-        "no pip can be had: ensurepip failed: zlib.error: Error -3 while decompressing data; of"
+        "cannot install pip: ensurepip failed: zlib.error: Error -3 while decompressing data; from"
         " Debian: no apt-get here, so nothing can be downloaded from Debian"
     )
 
