@@ -80,20 +80,21 @@ def simulate(
     line_baud: int | None = None,
     home: str | Path | None = None,
 ) -> Iterator[Cluster]:
-    """Starts simulated chips that hold a model, and ends them with the context.
+    """Starts simulated chips that hold a model, and stops them at the end of the context.
 
-    model: what load_model gave, or what it takes; link: "espnow", radio with chip 0 as the
-    gateway, "uart", a serial line to each chip, or "ring", from each chip to the next; board:
-    whose heap each chip has, by its name; parallelism: how the model is divided, a Parallelism or
-    its strategy's name, None for what is modelled to be the fastest; context: positions of the KV
-    caches, None for all that the model allows; loss: the probability that a frame is lost; seed:
-    of the losses; secure: whether frames are signed with a random cluster key; slots: sequences
-    that run together at most, as far as heaps allow, 0 for as many as the strategy has; drafts:
-    tokens that are guessed at a time, None for as many as pay, 0 for none: they change no text;
-    radio_mtu: of the longest packet on the radio, 250 or 1470, None for the board's; line_baud:
-    bits a second on serial lines by which is chosen, None for the board's; home: a file.
+    model: a model from load_model, or what that takes; link: "espnow", radio with chip 0 as the
+    gateway, "uart", a serial line to each chip, or "ring", from each chip to the next; board: name
+    of the board that each chip's heap is taken from; parallelism: how the model is divided, a
+    Parallelism or the name of its strategy, None for the one that is modelled to be fastest;
+    context: positions of the KV caches, None for all that the model allows; loss: the probability
+    that a frame is lost; seed: of the losses; secure: whether frames are signed with a random
+    cluster key; slots: the most sequences that run together, as far as heaps allow, 0 for as many
+    as the strategy has; drafts: tokens that are drafted at a time, None for as many as pay, 0 for
+    none (they do not change the text); radio_mtu: bytes of the longest packet on the radio, 250 or
+    1470, None for the board's; line_baud: bits per second on serial lines with which the planner
+    models times, None for the board's; home: the path of a home's file.
 
-    Raises ArgumentError, ModelError, HomeError, BoardError, ParallelError before anything is
+    Raises ArgumentError, ModelError, HomeError, BoardError or ParallelError before anything is
     started, ClusterError for a chip that fails, SetupError without a MicroPython.
     """
     model, board = given.model("model", model), given.text("board", board)
@@ -132,15 +133,15 @@ def connect(
     drafts: int | None = None,
     home: str | Path | None = None,
 ) -> Iterator[Cluster]:
-    """Connects to flashed boards, and disconnects with the context.
+    """Connects to flashed boards, and disconnects at the end of the context.
 
     ports: "auto" for the boards of federation.toml in the working folder, wherever they are
-    plugged in; or their ports, as a list or separated by commas: that of each board on "uart", of
-    the gateway on "espnow", of the adapter of a "ring"; model: the one that was flashed, None for
-    the one that federation.toml names; chips, link, context: as flashed, if there is no such file;
-    drafts, home: as for simulate.
+    plugged in; or their ports, as a list or separated by commas: those of all boards on "uart",
+    that of the gateway on "espnow", that of the adapter of a "ring"; model: the one that was
+    flashed, None for the one in federation.toml; chips, link, context: as flashed, if there is no
+    such file; drafts, home: as for simulate.
 
-    Raises ClusterError for boards that are missing, do not answer or hold something else,
+    Raises ClusterError for boards that are missing, do not answer or hold another model,
     ArgumentError, ModelError, HomeError, BoardError.
     """
     urls = listed_ports(ports) if isinstance(ports, str) else given.texts("ports", ports)
@@ -174,7 +175,8 @@ def _find_model(
     home: str | Path | None,
     check: loading.Check = lambda outline: None,
 ) -> LoadedModel:
-    """home: the file of one, None for the model's own; check: as loading.read_header's."""
+    """Returns the model. home: the file of a home, None for the model's own; check: as for
+    loading.read_header."""
     home = given.maybe_path("home", home)
     source = _load(model, None, check) if isinstance(model, str | Path) else model
     return use_home(source, home)

@@ -1,4 +1,4 @@
-"""Several prompts together: as many at a time as a cluster has slots."""
+"""Runs several prompts together, as many at a time as a cluster has slots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from host.generation.statistics import GenerationStatistics, Meter
 
 
 class Batch:
-    """Runs tasks together and gives their generations in order."""
+    """Runs tasks together and yields their generations in order."""
 
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
@@ -18,7 +18,7 @@ class Batch:
 
     @property
     def statistics(self) -> GenerationStatistics:
-        """What all generations so far took together."""
+        """The figures of all generations so far."""
         return self._meter.total
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Generation]:

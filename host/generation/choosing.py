@@ -1,4 +1,4 @@
-"""What chooses the tokens of a text: a sampler, held to a grammar where there is one."""
+"""Chooses the tokens of a text: by a sampler and, if there is one, a grammar."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class TokenChooser:
 
     @property
     def is_greedy(self) -> bool:
-        """Whether it takes the most probable token, so that no other logit matters."""
+        """Whether it takes the most probable token, so that other logits do not matter."""
         return not self._sampler.temperature
 
     @property
     def refused(self) -> str:
-        """Why what was chosen is no answer of the constraint's, empty if it is."""
+        """Why the constraint refuses the answer, "" if it does not."""
         return self._constraint.refused if self._constraint else ""
 
     @property
     def confidence(self) -> float:
-        """That of the least certain token, from 0 to 1, if there is a constraint."""
+        """The confidence of the least certain token, from 0 to 1; 1 without a constraint."""
         return self._constraint.confidence if self._constraint else 1.0
 
     @property
@@ -64,7 +64,7 @@ class TokenChooser:
 
     @property
     def left(self) -> int:
-        """How many tokens follow at most."""
+        """The most tokens that can still follow."""
         return max(0, self._steps + 1 - self._count)
 
     def end(self) -> None:
@@ -72,8 +72,8 @@ class TokenChooser:
         self.has_ended = True
 
     def next_token(self, logits: Ints) -> int | None:
-        """Chooses from logits [vocab]; None if that ends the text. What must follow does so,
-        whatever they are."""
+        """Chooses from logits [vocab]; None if that ends the text. A token that must follow is
+        taken whatever the logits are."""
         for token in self.take_forced(1):
             return token
         if self.has_ended:
@@ -90,7 +90,7 @@ class TokenChooser:
         return token
 
     def take_forced(self, most: int | None = None) -> Iterator[int]:
-        """Yields tokens that must follow, at most so many; ends the text where it must end."""
+        """Yields tokens that must follow, at most `most`; ends the text if it must end."""
         while self._constraint and not self.is_done and most != 0:
             token = self._constraint.next_forced()
             if token is None:
@@ -102,7 +102,7 @@ class TokenChooser:
             yield token
 
     def amend(self, drafts: list[int]) -> list[int]:
-        """Returns as many guesses at most, of which none contradicts what must follow."""
+        """Returns the drafts as Constraint.amend changes them."""
         return self._constraint.amend(drafts) if self._constraint else drafts
 
 
@@ -115,8 +115,11 @@ def make_chooser(
     logit_exponent: int,
     sampler: Sampler | None = None,
 ) -> TokenChooser:
-    """Returns what chooses the tokens that follow a prompt, which is so many tokens in the model's
-    format. steps: tokens after BOS in all; sampler: None for the most probable token."""
+    """Returns the chooser for the tokens that follow a prompt.
+
+    tokens: the length of the prompt in the model's format; steps: tokens after BOS in all;
+    sampler: None for the most probable token.
+    """
     automaton = form.automaton(prompt)
     constraint = None
     if automaton:

@@ -1,4 +1,4 @@
-"""Tables of commands with the lines that answer them, which models are evaluated on."""
+"""Reads tables of commands and right answers, with which models are evaluated."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _ALTERNATIVES = "|"  # between the lines of the column `alt`
 
 @dataclass(frozen=True)
 class Command:
-    """A command and the answers to it that are right.
+    """A command and the right answers to it.
 
-    category: its kind; expected: the line that answers it; alternatives: lines that are right too;
-    source: who wrote it, empty if that is not known; group: empty, or what the command is to a
-    home, as "in" for one that it can do.
+    category: its kind; expected: the right line; alternatives: other right lines; source: who
+    wrote it, empty if unknown; group: how the command relates to a home, as "in" for one that the
+    home can do; or empty.
     """
 
     category: str
@@ -38,8 +38,8 @@ class Command:
 def load_commands(path: str | Path) -> list[Command]:
     """Reads a table of commands: a line for each, its fields separated by tabs.
 
-    Its first line names the columns: `command`, `expected`, and `category`, `source`, `group` and
-    `alt` (further right lines, separated by "|") where it has them. Without such a line they are
+    Its first line names the columns: `command`, `expected` and optionally `category`, `source`,
+    `group` and `alt` (further right lines, separated by "|"). Without such a line the columns are
     category, command and expected.
 
     Raises ModelError, naming the file, and the line that is malformed.

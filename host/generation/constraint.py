@@ -1,8 +1,8 @@
-"""Answers held to a grammar token by token, and how sure the model is of them.
+"""Constrains answers to a grammar, token by token, and computes how sure the model is of them.
 
-The token that a model likes best is taken where the grammar lets it follow. Where it does not, the
-answer is refused, and no other is looked for: what comes near to something that does not exist is
-not to be done. What must follow, whatever the model likes, is not asked of it.
+The model's most probable token is taken if the grammar allows it. If it does not, the answer is
+refused, and no other token is tried: a command that is only near to something possible is not to
+be carried out. A token that must follow in any case is not computed by the model.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ _MOST_KEPT = 4096
 
 
 class TokenTexts:
-    """The texts of a vocabulary's tokens, and how its tokenizer writes what must follow."""
+    """The texts of a vocabulary's tokens, and the tokens with which its tokenizer writes a
+    text."""
 
     def __init__(self, tokenizer: Tokenizer, vocabulary: int) -> None:
-        """vocabulary: how many tokens there are."""
+        """vocabulary: the number of tokens."""
         self.stops, self._tokenizer, self._size = tokenizer.stops, tokenizer, vocabulary
         self._written: dict[tuple[str, tuple[int, ...], str], tuple[int, ...]] = {}
 
-    # Found out when it is first asked for: without a grammar nobody asks.
+    # Computed when it is first needed: without a grammar it never is.
     @functools.cached_property
     def texts(self) -> list[str]:
-        """The text of each token, empty for what ends one; a character is a byte."""
+        """The text of each token, empty for tokens that end a text; a character is a byte."""
         return [
             "" if token in self.stops else self._tokenizer.decode(token, -1).decode("latin-1")
             for token in range(self._size)
@@ -42,8 +43,8 @@ class TokenTexts:
 
     @functools.cached_property
     def _inside(self) -> set[str]:
-        """Two characters in a row of a token: between others one ends and another begins,
-        whatever stands around them."""
+        """All pairs of neighbouring characters inside tokens: between any other two characters,
+        one token ends and another begins."""
         return {text[at : at + 2] for text in self.texts for at in range(len(text) - 1)}
 
     @functools.cached_property
@@ -55,8 +56,8 @@ class TokenTexts:
         return before + after not in self._inside
 
     def write(self, text: str, tokens: tuple[int, ...], path: str) -> tuple[int, ...]:
-        """Returns the tokens of `path` after a text of these tokens, none if the tokenizer
-        would have written the text with others."""
+        """Returns the tokens of `path` after a text of these tokens; none if the tokenizer would
+        have used other tokens for the text."""
         key = text, tokens, path
         found = self._written.get(key)
         if found is None:
@@ -71,7 +72,7 @@ class TokenTexts:
 
 @dataclass(frozen=True)
 class Cursor:
-    """A place in an answer: the automaton's state after its tokens, which are `text`."""
+    """A position in an answer: the automaton's state after `tokens`, which are `text`."""
 
     automaton: Automaton
     vocabulary: TokenTexts
@@ -80,7 +81,7 @@ class Cursor:
     tokens: tuple[int, ...] = ()
 
     def follow(self, token: int) -> Cursor | None:
-        """Returns the place after a token, None if it may not follow."""
+        """Returns the position after a token, None if it may not follow."""
         text = self.vocabulary.texts[token]
         state = self.automaton.follow(self.state, text) if text else DEAD
         if state == DEAD:
@@ -96,8 +97,8 @@ class Cursor:
         return self.may_end() and not self.automaton.edges(self.state)
 
     def list_forced(self) -> tuple[int, ...]:
-        """Returns the tokens that must follow, as the tokenizer writes them, as far as what comes
-        after them does not matter."""
+        """Returns the tokens that must follow, as the tokenizer writes them; only those that do
+        not depend on the text after them."""
         path, state = self.automaton.find_sole_path(self.state)
         following = self.automaton.edges(state)
         while path and not all(self.vocabulary.splits(path[-1], each) for each in following):
@@ -116,23 +117,23 @@ class Cursor:
 
 
 class Constraint:
-    """What holds an answer to its grammar. refused: why it is refused, empty if it is not.
+    """Constrains an answer to its grammar. refused: why it is refused, "" if it is not.
 
-    least: the confidence below which it is. Confidence is that of the least certain token: of two
-    tokens, the one that was taken and the best other one, the probability of the first. It depends
-    on logits alone, which are the same on any number of chips.
+    An answer is refused if its confidence is below `least`. That is the confidence of its least
+    certain token: its probability if only it and the best other token were possible. It depends on
+    logits alone, which are the same on any number of chips.
     """
 
     def __init__(self, cursor: Cursor, logit_exponent: int, least: float = 0.5) -> None:
-        """logit_exponent: of the model in integers, 0 for one in floats; least: 0.5 or more, for
-        of a token that is not the best one chips do not tell."""
+        """logit_exponent: of the quantized model, 0 for one in floats; least: 0.5 or more, because
+        chips may report only the best tokens."""
         self.refused = ""
         self.margin = math.inf  # in logits
         self._cursor, self._scale, self._least = cursor, 2.0**-logit_exponent, least
 
     @property
     def confidence(self) -> float:
-        """From 0 to 1; 1 if no token was a choice."""
+        """From 0 to 1; 1 if there was never a choice of tokens."""
         return confidence_of(self.margin)
 
     def next_forced(self) -> int | None:
@@ -149,7 +150,8 @@ class Constraint:
         return self._cursor.mask()
 
     def choose(self, token: int, logits: Ints) -> bool:
-        """Takes in that a token was chosen of logits [vocab]; False if that is refused."""
+        """Takes in the token that was chosen from logits [vocab]; returns whether it is
+        accepted."""
         best = np.partition(logits, -2)[-2:]
         other = best[0] if logits[token] == best[1] else best[1]
         self.margin = min(self.margin, float(logits[token] - other) * self._scale)
@@ -164,14 +166,14 @@ class Constraint:
         return not self.refused
 
     def take(self, token: int) -> bool:
-        """Goes on to the place after a token; False, and it stays, where that may not follow."""
+        """Moves to the position after a token; returns False, and stays, if it may not follow."""
         cursor = self._cursor.follow(token)
         self._cursor = cursor or self._cursor
         return cursor is not None
 
     def amend(self, drafts: Sequence[int]) -> list[int]:
-        """Returns guesses of the tokens that follow, as many at most, without what may not follow
-        and with what must."""
+        """Returns drafts of the following tokens, at most as many as given: with the tokens that
+        must follow inserted, and up to the first one that may not follow."""
         cursor, left = self._cursor, list(drafts)
         found: list[int] = []
         while len(found) < len(drafts):
@@ -187,5 +189,5 @@ class Constraint:
 
 
 def confidence_of(margin: float) -> float:
-    """Returns the probability of a token whose logit is so much above that of the only other."""
+    """Returns the probability of one of two tokens; margin: its logit less that of the other."""
     return 1 / (1 + math.exp(-margin)) if margin > -700 else 0.0

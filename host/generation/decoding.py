@@ -1,4 +1,4 @@
-"""Decoding: tokens from logits, for as many sequences at a time as an executor has slots."""
+"""Decodes tokens from logits, for as many sequences at a time as an executor has slots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from host.model.arithmetic import Ints
 
 
 class Slots(Protocol):
-    """What of an executor runs sequences; host/executors/executor.py says what each does."""
+    """The part of an executor that runs sequences; host/executors/executor.py documents it."""
 
     greedy: bool
 
@@ -30,17 +30,17 @@ class Slots(Protocol):
 
 
 class Drafting(Protocol):
-    """What guesses the tokens of a text."""
+    """Drafts the next tokens of a text."""
 
     def draft(self, tokens: Sequence[int], most: int) -> list[int]:
-        """Returns tokens that may follow these, at most so many."""
+        """Returns tokens that may follow these, at most `most`."""
 
     def note(self, drafted: int, accepted: int) -> None:
-        """Takes in how many tokens of a draft the model has chosen too."""
+        """Takes in how many tokens of a draft the model has accepted."""
 
 
 class Prompt(Protocol):
-    """Tokens to begin with, BOS first, and what chooses those that follow."""
+    """The tokens of a prompt, BOS first, and the chooser of those that follow."""
 
     @property
     def tokens(self) -> Sequence[int]: ...
@@ -50,7 +50,7 @@ class Prompt(Protocol):
 
 @dataclass(frozen=True)
 class TokenPrompt:
-    """A Prompt and nothing else."""
+    """A Prompt without further data."""
 
     tokens: Sequence[int]
     chooser: TokenChooser
@@ -75,15 +75,15 @@ def decode(
 ) -> Generator[tuple[P, int | None], None, None]:
     """Yields each token as it is chosen, with the prompt that it follows; None at its end.
 
-    Prompts are begun in their order, each as soon as a slot is free. Where the iterator gives None
-    it is called again after the next token; decoding ends where none runs and none is given. After
-    a token the chooser may be made to end. All sequences are closed at the end. Raises what the
-    executor raises.
+    Prompts are started in order, each as soon as a slot is free. If the iterator yields None, it
+    is asked again after the next token; decoding ends when no prompt runs and none is yielded.
+    After a token, the caller may end its chooser. All sequences are closed at the end. Raises what
+    the executor raises.
 
-    drafter: guesses tokens, which are run together with the one before them. Each token is chosen
-    as without, from the logits after those before it; a guess that is another one is dropped with
-    all that follow it. So what is yielded does not depend on guesses. Tokens that must follow, as
-    a chooser may say, are run together with the one before them too, and are not scored.
+    drafter: drafts tokens, which are run together with the one before them. Each token is chosen
+    as without drafts, from the logits after those before it; a draft that differs is dropped with
+    all that follow it. So the tokens do not depend on drafts. Tokens that must follow, by the
+    chooser, are also run together with the one before them, and are not scored.
     """
     drafter = drafter or NoDrafts()
     waiting = iter(prompts)
@@ -134,7 +134,7 @@ def _extend(
     tokens: list[int],
     drafter: Drafting,
 ) -> None:
-    """Has tokens follow, and guesses after them."""
+    """Extends a sequence by tokens, and by drafts after them."""
     most = min(executor.most_scored, prompt.chooser.left) - 1
     drafts = drafter.draft([*sequence.tokens, *tokens], most) if most > 0 else []
     drafts = prompt.chooser.amend(drafts)

@@ -1,9 +1,10 @@
-"""Guesses of the tokens that follow, made without a second model.
+"""Drafts the tokens that follow, without a second model.
 
-A pass through the model that checks k guesses costs little more than one that runs a token, for
-messages and waits are the same, and yields as many tokens as were guessed right and one more. Two
-sources guess: where the text repeats itself, what followed the last time ("prompt lookup", Saxena,
-2023); and else what followed most often in texts of the model's own (host/model/own_text.py).
+A pass through the model that checks k drafts costs little more than one for a single token,
+because messages and waits are the same; it yields one token more than drafts were right. There are
+two sources: if the text repeats itself, the tokens that followed the last time ("prompt lookup",
+Saxena, 2023); else the tokens that followed most often in texts that the model wrote
+(host/model/own_text.py).
 """
 
 from __future__ import annotations
@@ -21,18 +22,19 @@ from host.model.own_text import load_own_text
 from host.parallel.cost.drafts import count_that_pays
 from protocol.messages import MAX_POSITIONS
 
-# A guess that is less likely to be right, with those before it, costs more than it saves.
+# A draft costs more than it saves if it is less likely than this that all of it is right.
 _LEAST_LIKELY = 0.3
-LONGEST = 5  # tokens before a guess that are looked at
-_MEASURED = 16  # texts, of which it is measured how well they are guessed
-_REPEATED = (6, 5, 4)  # as many must be the same for a text to be taken to repeat itself
+LONGEST = 5  # tokens on which a draft depends
+_MEASURED = 16  # texts on which the yield of drafts is measured
+_REPEATED = (6, 5, 4)  # a text repeats itself if so many tokens occurred before
 
 
 class NgramTable:
-    """What followed most often after up to LONGEST tokens, and in which part of the cases."""
+    """The token that followed most often after up to LONGEST tokens, and in which fraction of
+    cases."""
 
     def __init__(self, texts: Sequence[NDArray[np.integer]], vocabulary: int) -> None:
-        """texts: tokens of each; vocabulary: how many tokens there are."""
+        """texts: the tokens of each; vocabulary: the number of tokens."""
         self._bits = max(1, (vocabulary - 1).bit_length())
         tokens = np.concatenate([np.empty(0, np.int64), *texts])
         left = np.concatenate([tokens[:0], *(np.arange(len(text), 0, -1) for text in texts)])
@@ -42,8 +44,8 @@ class NgramTable:
         ]
 
     def guess(self, tokens: Sequence[int]) -> tuple[int, float] | None:
-        """Returns the token that followed the longest end of `tokens` that is known, and how often
-        in proportion; None for an end that is not."""
+        """Returns the token that followed the longest known end of `tokens`, and in which fraction
+        of cases; None if no end is known."""
         for count in range(min(len(self._ends), len(tokens)), 0, -1):
             key = 0
             for token in tokens[len(tokens) - count :]:
@@ -57,9 +59,9 @@ class NgramTable:
 
 @dataclass(frozen=True)
 class _Ends:
-    """Ends of as many tokens, by ascending `keys`, the tokens' bits in a row; what followed each
-    most often, the lowest token of equally frequent ones; in which part of the cases. Arrays, for
-    a dictionary of as many tuples takes longer to make than it saves."""
+    """Sequences of some number of tokens, sorted by `keys`, their bits concatenated; the token
+    that followed each most often (the lowest of equally frequent ones); and in which fraction of
+    cases. Arrays, because a dictionary of so many tuples takes longer to make than it saves."""
 
     keys: NDArray[np.int64]
     following: NDArray[np.int64]
@@ -69,7 +71,8 @@ class _Ends:
 def _count_ends(
     tokens: NDArray[np.int64], at: NDArray[np.int64], count: int, bits: int
 ) -> _Ends:
-    """Counts what follows `count` tokens, of `bits` each, from each place of `at` on."""
+    """Counts what follows each sequence of `count` tokens, of `bits` bits each, that begins at one
+    of `at`."""
     keys, following = np.zeros(len(at), np.int64), tokens[at + count]
     for place in range(count):
         keys = keys << bits | tokens[at + place]
@@ -86,14 +89,14 @@ def _count_ends(
 
 
 def _starts(*columns: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Returns where another value begins in sorted columns."""
+    """Returns the places in sorted columns at which a new value begins."""
     changes = [np.diff(column, prepend=column[:1] - 1) != 0 for column in columns]
     return np.logical_or.reduce(changes)
 
 
 class Drafter:
-    """Guesses up to `most` tokens at a time. drafted, accepted: how many so far, and how many of
-    these the model has chosen too."""
+    """Drafts up to `most` tokens at a time. drafted, accepted: how many so far, and how many of
+    these the model has accepted."""
 
     def __init__(
         self,
@@ -101,13 +104,14 @@ class Drafter:
         most: int = 8,
         least_likely: float = _LEAST_LIKELY,
     ) -> None:
-        """least_likely: guesses end where it is less likely that all of them are right."""
+        """least_likely: a draft ends before it is less likely than this that all of it is
+        right."""
         self.most = most
         self.drafted = self.accepted = 0
         self._table, self._least_likely = table, least_likely
 
     def draft(self, tokens: Sequence[int], most: int) -> list[int]:
-        """Returns tokens that may follow these, at most so many."""
+        """Returns tokens that may follow these, at most `most`."""
         most = min(most, self.most)
         repeated = _find_repetition(tokens, most)
         drafts, text, likely = list(repeated), [*tokens, *repeated], 1.0
@@ -124,7 +128,7 @@ class Drafter:
         return drafts
 
     def note(self, drafted: int, accepted: int) -> None:
-        """Takes in how many tokens of a draft the model has chosen too."""
+        """Takes in how many tokens of a draft the model has accepted."""
         self.drafted += drafted
         self.accepted += accepted
 

@@ -1,4 +1,4 @@
-"""Greedy answers of a model to many commands at once, to be scored.
+"""Generates a model's greedy answers to many commands at once, for scoring.
 
 Two arithmetics answer, greedily: floats, and the integers of the reference, which every cluster
 equals to the bit, so that no chips are needed to count what clusters answer.
@@ -27,15 +27,15 @@ from host.model.tokenizers.text import TextStream, Tokenizer
 
 BATCH = 250  # commands answered together: the caches of this many take 150 MB
 
-# Tokens [batch] in, logits [batch, vocab] after them out; it remembers the tokens before.
+# Takes tokens [batch] and returns the logits [batch, vocab] after them; keeps earlier tokens.
 Step = Callable[[npt.NDArray[np.int64]], npt.NDArray[Any]]
 # Passes on the starts of batches, as rich.progress.track does.
 Track = Callable[[Sequence[int]], Iterable[int]]
 
 
 class Judged(NamedTuple):
-    """An answer; confidence: of its least certain token, from 0 to 1; refused: why it is the
-    grammar's refusal and not what the model wrote, empty if it is not."""
+    """An answer. confidence: of its least certain token, from 0 to 1; refused: why it is the
+    grammar's refusal in place of the model's text, "" if it is not."""
 
     text: str
     confidence: float = 1.0
@@ -168,7 +168,7 @@ def _floats(source: LoadedModel) -> FloatWeights:
 def _answer_in_batches(
     answer: Callable[[Sequence[str]], list[Judged]], texts: Sequence[str], track: Track
 ) -> list[Judged]:
-    # Commands of like length together: a batch takes as many steps as its longest one.
+    # Commands of similar length together: a batch takes as many steps as its longest command.
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     found: dict[int, Judged] = {}
     for start in track(range(0, len(texts), BATCH)):

@@ -1,4 +1,4 @@
-"""Generating text on a cluster: a prompt in, a Generation out, whole or piece by piece."""
+"""Generates text on a cluster: takes a prompt, and returns a Generation, whole or in pieces."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STOP, LENGTH, CANCELLED = "stop", "length", "cancelled"
 
 
 def make_sampler(temperature: float, top_p: float, seed: int, top_k: int = 0) -> Sampler:
-    """Returns a new sampler. Raises ArgumentError for what one cannot do."""
+    """Returns a new sampler. Raises ArgumentError for values that are not allowed."""
     try:
         return Sampler(temperature, top_p, seed, top_k)
     except ValueError as error:
@@ -34,15 +34,15 @@ def make_sampler(temperature: float, top_p: float, seed: int, top_k: int = 0) ->
 
 @dataclass(frozen=True)
 class Generation:
-    """What was generated for a prompt.
+    """The generated text of a prompt.
 
-    text, tokens: what was generated, without the prompt; finish_reason: "stop" where the model
-    ended the text or a stop string came, "length" where the context or as many tokens as were
-    allowed are full, "cancelled" where it was ended from outside; prompt_text: the prompt as the
-    model saw it; refused: why the text is not what the tokens say but the refusal of the model's
-    grammar, empty if the model has none or kept to it; confidence: that of the least certain
-    token of a grammar's answer, from 0 to 1; needs_confirmation: whether the answer would unlock,
-    open or disarm, which should be asked for first.
+    text, tokens: without the prompt; finish_reason: "stop" if the model ended the text or a stop
+    string came, "length" if the context is full or the allowed number of tokens is reached,
+    "cancelled" if the caller ended it; prompt_text: the prompt as the model saw it; refused: why
+    the text is the refusal of the model's grammar in place of the tokens' text, "" if it is not;
+    confidence: that of the least certain token of a grammar's answer, from 0 to 1;
+    needs_confirmation: whether the answer would unlock, open or disarm something, which should not
+    be done without asking the user.
     """
 
     prompt: str
@@ -58,7 +58,7 @@ class Generation:
 
 
 class Task:
-    """A generation that is to be run, or runs: its prompt, and what was made of it so far."""
+    """A generation that waits or runs: its prompt, and its tokens so far."""
 
     def __init__(
         self,
@@ -68,8 +68,8 @@ class Task:
         text: TextBuilder,
         form: PromptFormat = CONTINUATION,
     ) -> None:
-        """tokens: of the prompt, BOS first; form: of the prompt; where it names a grammar, the
-        text is held back until it is whole and one of that."""
+        """tokens: of the prompt, BOS first; form: of the prompt; if it names a grammar, the text
+        is held back until it is complete and verified."""
         self.prompt, self.prompt_tokens = prompt, tuple(tokens)
         self.chooser, self.text = chooser, text
         self.measurement = Measurement()
@@ -79,8 +79,8 @@ class Task:
 
     @property
     def tokens(self) -> list[int]:
-        """What a cluster is given to go on from: those of the prompt and all that were chosen, for
-        a task whose run has failed is run again from there."""
+        """The tokens with which a cluster begins: those of the prompt and all that were chosen,
+        because a task that failed on one run goes on from there on the next."""
         return [*self.prompt_tokens, *self._generated]
 
     def push(self, token: int) -> str:
@@ -92,12 +92,12 @@ class Task:
         return "" if self._grammar else piece
 
     def finish(self) -> str:
-        """Returns the text that was held back, which is whole now."""
+        """Returns the text that was held back, which is complete now."""
         rest = self.text.finish()
         if not self._grammar:
             return rest
         refused, confidence = self.chooser.refused, self.chooser.confidence
-        if not self.chooser.has_ended:  # half an answer may be another one
+        if not self.chooser.has_ended:  # a part of an answer may mean something else
             refused = "it is cut off"
         if refused:
             self._answer = Answer(self._grammar.refusal, refused)
@@ -121,10 +121,10 @@ Run = abc.Generator[tuple[Task, "str | None"], None, None]
 
 
 class TaskMaker:
-    """Makes tasks of prompts for a model."""
+    """Makes tasks from prompts for a model."""
 
     def __init__(self, source: LoadedModel, encoder: PromptEncoder, logit_exponent: int) -> None:
-        """logit_exponent: of the model in integers."""
+        """logit_exponent: of the quantized model."""
         self._encoder, self._exponent = encoder, logit_exponent
         self._tokenizer = source.tokenizer
         self._form = source.prompt_format
@@ -143,9 +143,9 @@ class TaskMaker:
     ) -> Task:
         """Returns a task for a prompt.
 
-        max_tokens: that may be generated, None for as many as the encoder's steps allow; stop:
+        max_tokens: the most to generate, None for as many as the encoder's steps allow; stop:
         texts before which the generation ends. Raises ModelError if the prompt is too long,
-        ArgumentError for a limit or a stop string that cannot be.
+        ArgumentError for a max_tokens below 1 or an empty stop string.
         """
         if max_tokens is not None and max_tokens < 1:
             raise ArgumentError(f"max_tokens must be at least 1, got {max_tokens}")
@@ -164,7 +164,7 @@ class TaskMaker:
 
 
 class Generator:
-    """Runs prompts on a cluster. task: makes a task of a prompt, as TaskMaker.make."""
+    """Runs prompts on a cluster. task: makes a task from a prompt, as TaskMaker.make."""
 
     def __init__(
         self,
@@ -179,11 +179,11 @@ class Generator:
         self._is_running = False
 
     def run(self, tasks: Iterable[Task | None], meter: Meter | None = None) -> Run:
-        """Yields the text that each token adds to its task, and None at a task's end.
+        """Yields the text that each token adds to its task, and None at the end of a task.
 
-        Tasks are run at the same time as far as the cluster has slots, and an iterator may give
-        more of them while others run, as decode() says. Raises ClusterError if chips fail, and
-        where another run is not at its end.
+        Tasks run at the same time as far as the cluster has slots; an iterator may yield more of
+        them while others run, as decode() says. Raises ClusterError if chips fail, or if another
+        run has not ended.
         """
         if self._is_running:
             raise ClusterError("another generation is running: read it to its end, or close it")
@@ -206,7 +206,8 @@ class Generator:
     def stream(
         self, task: Task, is_cancelled: Callable[[], bool] = lambda: False
     ) -> GenerationStream:
-        """Returns an iterator over the text of one task; it ends where `is_cancelled` says so."""
+        """Returns an iterator over the text of one task; it ends if `is_cancelled` returns
+        true."""
         return GenerationStream(self.run([task]), task, is_cancelled)
 
     def generate(self, task: Task) -> Generation:
@@ -218,9 +219,9 @@ class Generator:
 
 
 class GenerationStream:
-    """Pieces of text as they are generated, none of them empty; then `generation` is whole.
+    """An iterator over pieces of text as they are generated, none of them empty.
 
-    Closing it ends the generation where it is.
+    Closing it ends the generation at that point.
     """
 
     def __init__(self, run: Run, task: Task, is_cancelled: Callable[[], bool]) -> None:
@@ -229,7 +230,7 @@ class GenerationStream:
 
     @property
     def generation(self) -> Generation:
-        """The generation as it stands: whole once the stream has ended."""
+        """The generation so far; complete after the stream has ended."""
         return self._task.result()
 
     def __iter__(self) -> GenerationStream:
@@ -239,7 +240,7 @@ class GenerationStream:
         return next(self._pieces)
 
     def close(self) -> None:
-        """Ends the generation, "cancelled" where it has not ended by itself."""
+        """Ends the generation: "cancelled", if it has not ended by itself."""
         self._pieces.close()
 
 

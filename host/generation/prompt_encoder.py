@@ -1,4 +1,4 @@
-"""Prompts as tokens."""
+"""Encodes prompts as tokens."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from host.model.prompt_format import PromptFormat
 
 _DEFAULT_STEPS = 256
 
-# A text to continue or to answer, or a conversation whose next message is to be written.
+# A text to continue or to answer, or a conversation in which the model writes the next message.
 Prompt = str | Conversation
 
 
 class PromptTooLong(ModelError):
-    """A prompt that does not fit into the context or the steps; the message has both numbers."""
+    """A prompt does not fit into the context or the steps; the message has both numbers."""
 
 
 class PromptEncoder:
-    """Encodes prompts as a model is spoken to, each checked to leave room to generate.
+    """Encodes prompts in a model's format, and checks that each leaves room to generate.
 
-    steps: how many tokens may stand after BOS.
+    steps: the most tokens after BOS.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class PromptEncoder:
         is_flashed: bool = False,
     ) -> None:
         """context: positions of the KV caches, None for all that the model allows; is_flashed:
-        whether boards were flashed for that many, so that no option of a run changes it.
+        whether boards were flashed with this context, so that no option of a run changes it.
 
         Raises ModelError as check_steps does.
         """
@@ -51,17 +51,17 @@ class PromptEncoder:
 
     @property
     def limit(self) -> str:
-        """What ends a text that the model does not end."""
+        """Why a text ends that the model does not end itself, in words."""
         if self.steps < self._context:
             return f"--steps {self.steps} are taken"
         return f"the context of {self._context} positions is full"
 
     def encode(self, prompt: Prompt) -> list[int]:
-        """Returns BOS and the tokens that the model is given for `prompt`; of a conversation,
-        those up to where its answer begins.
+        """Returns BOS and the tokens of a prompt in the model's format; those of a conversation up
+        to where the model's answer begins.
 
-        Raises PromptTooLong, ModelError for what is no text, and for a conversation with a model
-        that knows none.
+        Raises PromptTooLong, ModelError for a prompt that is not text, and for a conversation with
+        a model that has no chat template.
         """
         if isinstance(prompt, str):
             tokens = self._tokenizer.encode(self._format.text(prompt))
@@ -95,8 +95,8 @@ def require_chat_template(form: PromptFormat) -> ChatTemplate:
 
 
 def check_steps(config: Config, context: int | None, steps: int | None) -> None:
-    """Raises ModelError for a context that a model does not allow, and steps that it cannot hold;
-    each None if it is not given."""
+    """Raises ModelError for a context that a model does not allow, and for steps that do not fit
+    into it; each None if it is not given."""
     most = config.context
     if context is not None and not 1 <= context <= most:
         raise Curable(f"context must be 1 to {most}, got {context}")
@@ -105,9 +105,9 @@ def check_steps(config: Config, context: int | None, steps: int | None) -> None:
 
 
 def read_prompts(path: str) -> dict[int, str]:
-    """Returns the lines of a file that are not empty, by their numbers.
+    """Returns the lines of a file that are not empty, by line number.
 
-    Raises ModelError if there are none, and for another encoding than text_input reads.
+    Raises ModelError if there are none, or for an encoding that text_input does not read.
     """
     try:
         text = text_input.read_text(path)
@@ -115,7 +115,7 @@ def read_prompts(path: str) -> dict[int, str]:
         raise ModelError(f"--prompts {path}: {error.strerror}") from None
     except TextError as error:
         raise ModelError(f"--prompts {path}: {error}") from None
-    # As standard input has it: other marks that end a line are part of a prompt.
+    # As in standard input: other characters that end lines are part of a prompt.
     lines = enumerate(text.split("\n"), start=1)
     prompts = {number: line for number, line in lines if line.strip()}
     if not prompts:

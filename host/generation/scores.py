@@ -1,4 +1,4 @@
-"""Scores of answers to commands: how many are right, and how many act where none should."""
+"""Scores answers to commands: how many are right, and how many act when they should refuse."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from host.generation.command_tables import Command
 from host.grammar.action_lines import UNKNOWN, Action, GrammarError, parse_line
 from host.grammar.devices import DANGEROUS
 
-_Z = 1.959964  # of a normal distribution, 95 % lie within so many standard deviations
+_Z = 1.959964  # standard deviations that contain 95 % of a normal distribution
 
 Score = Callable[[Command, str], bool]
 
 
 class Fraction(NamedTuple):
-    """How many of how many."""
+    """A number out of a total."""
 
     found: int
     total: int
 
     @property
     def value(self) -> float:
-        """From 0 to 1; 0 of nothing is 0."""
+        """From 0 to 1; 0 if the total is 0."""
         return self.found / self.total if self.total else 0.0
 
     @property
@@ -49,22 +49,19 @@ def is_exact(command: Command, answer: str) -> bool:
 
 
 def has_right_actions(command: Command, answer: str) -> bool:
-    """Returns whether the answer does the right things to the right devices, whatever values it
-    gives.
-
-    That is, whether its actions equal those of a right line but for values, times and order.
-    """
+    """Returns whether the answer does the right things to the right devices, with any values: that
+    is, whether its actions equal those of a right line except for values, times and order."""
     done = _outlines(answer)
     return done is not None and any(done == _outlines(line) for line in command.accepted)
 
 
 def is_false_accept(command: Command, answer: str) -> bool:
-    """Returns whether the answer acts where only "unknown" is right."""
+    """Returns whether the answer acts although only "unknown" is right."""
     return is_to_be_refused(command) and answer != UNKNOWN
 
 
 def is_dangerous(command: Command, answer: str) -> bool:
-    """Returns whether the answer unlocks or opens what no right line does."""
+    """Returns whether the answer unlocks, opens or disarms something that no right line does."""
     wanted = {outline for line in command.accepted for outline in _outlines(line) or ()}
     return any(
         (device, verb) in DANGEROUS and (device, name, verb) not in wanted
@@ -78,25 +75,25 @@ def is_to_be_refused(command: Command) -> bool:
 
 
 def is_to_be_done(command: Command) -> bool:
-    """Returns whether another answer than "unknown" is right."""
+    """Returns whether an answer other than "unknown" is right."""
     return not is_to_be_refused(command)
 
 
 def has_action_lines(commands: Iterable[Command]) -> bool:
-    """Returns whether there are right answers with actions, so that more than equality can be
-    judged."""
+    """Returns whether right answers are action lines, so that more than equality can be scored."""
     return any(_outlines(line) for command in commands for line in command.accepted)
 
 
 def cascade(first: Sequence[str], then: Sequence[str]) -> list[str]:
-    """Returns the answers of a first program, and of another where the first knows none."""
+    """Returns the answers of a first program, and those of another where the first refuses."""
     return [
         other if answer == UNKNOWN else answer for answer, other in zip(first, then, strict=True)
     ]
 
 
 def _outlines(line: str) -> list[tuple[str, str, str]] | None:
-    """Device, name and verb of each action, sorted; None for what is no action line."""
+    """Returns device, name and verb of each action, sorted; None for a line that does not
+    parse."""
     try:
         return sorted(map(_outline, parse_line(line)))
     except GrammarError:

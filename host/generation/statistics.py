@@ -1,4 +1,4 @@
-"""Figures of generations: tokens, seconds, and what went between host and chips for them."""
+"""Measures generations: tokens, seconds, and the traffic between host and chips."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from host.launch.cluster import OpenCluster
 
 @dataclass(frozen=True)
 class GenerationStatistics:
-    """Figures of the tokens after a generation's first, which its prompt pays for.
+    """Figures of the tokens of a generation after the first; the first one's count as the
+    prompt's.
 
-    tokens: how many these are; seconds: from the first token to the last, by the clock of this
-    machine; synchronizations: times that all chips waited for one another; bytes: of frames
-    between host and chips, both ways, as the host sees them; retransmissions: of requests, those
-    for the prompt included; recoveries: times that a lost KV cache was computed again, likewise;
-    drafted, accepted: tokens that were guessed, and that the model has chosen too; generations:
-    how many have a first token, and first_token_seconds: after how long it was there.
-    Those of several generations add up.
+    tokens: their number; seconds: from the first token to the last, by the clock of this machine;
+    synchronizations: times that all chips waited for one another; bytes: of frames between host
+    and chips, in both directions, as the host counts them; retransmissions: of requests, including
+    those for the prompt; recoveries: times that a lost KV cache was rebuilt, also for the prompt;
+    drafted, accepted: drafted tokens, and those of them that the model accepted; generations: the
+    number with a first token; first_token_seconds: until that came. Several generations' add up.
     """
 
     tokens: int = 0
@@ -44,12 +44,12 @@ class GenerationStatistics:
         return GenerationStatistics(*(mine - its for mine, its in pairs))
 
     def per_token(self, count: int) -> float:
-        """`count` divided among the tokens, 0 if there are none."""
+        """Returns `count` per token, 0 if there are no tokens."""
         return count / self.tokens if self.tokens else 0.0
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens per second of this machine's time, 0 if no time went by."""
+        """Tokens per second of this machine's time, 0 if no time has passed."""
         return self.tokens / self.seconds if self.seconds else 0.0
 
     def as_dict(self) -> dict[str, float]:
@@ -57,13 +57,13 @@ class GenerationStatistics:
         return asdict(self)
 
     def only_repairs(self) -> GenerationStatistics:
-        """Returns the same without what counts from the first token on."""
+        """Returns these figures without those that count from the first token on."""
         return replace(
             self, tokens=0, seconds=0.0, synchronizations=0, bytes=0, drafted=0, accepted=0
         )
 
 
-# dataclasses.astuple takes copies of copies: a tenth of the host's time for a token.
+# dataclasses.astuple makes deep copies, which took a tenth of the host's time for a token.
 _values = attrgetter(*(field.name for field in fields(GenerationStatistics)))
 
 
@@ -76,10 +76,10 @@ class Measurement:
 
 
 class Meter:
-    """Measures generations that run at the same time, as many as a cluster has slots.
+    """Measures generations that run at the same time.
 
-    What went by since the last token of any of them is put down to the one whose token is next;
-    `total` is what all took together, while any was past its first token.
+    The time and traffic since the last token of any of them is attributed to the one that gets the
+    next token. `total` has the figures of all, while any of them was past its first token.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Meter:
         drafter: Drafter | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """drafter: whose drafts are counted; clock: seconds."""
+        """drafter: its drafts are counted, None for none; clock: returns seconds."""
         self.total = GenerationStatistics()
         self._cluster, self._drafter, self._clock = cluster, drafter, clock
         self._decoding: set[Measurement] = set()  # past the first token
@@ -119,8 +119,8 @@ class Meter:
         self._decoding.discard(own)
 
     def _spent(self, own: Measurement, is_counted: bool) -> GenerationStatistics:
-        """Returns what went by since the last call, which the total counts if others were decoding
-        too."""
+        """Returns the figures since the last call; the total counts them fully if others were
+        decoding too."""
         now = self._read()
         spent, self._last = now - self._last, now
         is_shared = is_counted or bool(self._decoding - {own})

@@ -1,4 +1,4 @@
-"""Grammars of answers: a model's prompt format may name one, and then no other answer gets out."""
+"""Grammars of answers: if a model's prompt format names one, only its answers are passed on."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from host.grammar.action_lines import GrammarError
 
 @dataclass(frozen=True)
 class Grammar:
-    """What the answers of a model are.
+    """A grammar of a model's answers.
 
-    parse: raises GrammarError for a text that is none; refusal: the answer that stands for "this
-    cannot be done", which takes the place of one that does not parse.
+    parse: raises GrammarError for a text that is not one; refusal: the answer for "this cannot be
+    done", which replaces an answer that does not parse.
     """
 
     name: str
@@ -23,8 +23,8 @@ class Grammar:
     refusal: str
 
     def verify(self, answer: str) -> tuple[str, str]:
-        """Returns what is to be passed on of a model's answer, and why that is the refusal: empty
-        if the answer is one of the grammar's."""
+        """Returns the answer to pass on, and "" or, if it is the refusal in place of an answer
+        that does not parse, the reason."""
         try:
             self.parse(answer)
         except GrammarError as error:

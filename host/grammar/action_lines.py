@@ -1,4 +1,4 @@
-"""Action lines, parsed and printed: what the home model answers (docs/action-lines.md).
+"""Parses and prints action lines, the answers of the home model (docs/action-lines.md).
 
     line     = "unknown" | action *("; " action)
     action   = device "." name " " doing [" " when]
@@ -12,8 +12,8 @@
     when     = "in=" duration | "for=" duration | "at=" time [" " days]
     days     = "day=" day *("+" day) | "every=" day *("+" day)
 
-`devices.py` says which devices, verbs and values there are. A name is a room's, a floor's or a
-device's by its id in a home, or a symbol, which stands for a name of the command.
+`devices.py` lists devices, verbs and values. A name is the id of a room, a floor or a device of a
+home, or a symbol, which stands for a name in the command.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _ACTION = re.compile(
 
 
 class GrammarError(ValueError):
-    """A text that is no action line; the message is one line that says why."""
+    """A text is not an action line; the message says why, in one line."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Action:
 
     @property
     def asked(self) -> str:
-        """The verb, with a question mark where its value is asked for."""
+        """The verb, with a question mark if its value is asked for."""
         return self.verb + "?" * self.is_question
 
     def __str__(self) -> str:
@@ -98,7 +98,7 @@ def format_line(actions: Sequence[Action]) -> str:
 
 
 def parse_line(line: str) -> tuple[Action, ...]:
-    """Returns the actions of a line, none for "unknown", whatever home they are of. Raises
+    """Returns the actions of a line, none for "unknown"; names may be of any home. Raises
     GrammarError."""
     if line == UNKNOWN:
         return ()
@@ -109,7 +109,7 @@ def parse_line(line: str) -> tuple[Action, ...]:
 
 
 def parse_action(text: str) -> Action:
-    """Returns one action. Raises GrammarError for what no action of any home is."""
+    """Returns one action. Raises GrammarError if it is not an action of any home."""
     found = _ACTION.fullmatch(text)
     if found is None:
         raise GrammarError(f"{_brief(text)} is no action")
@@ -122,7 +122,7 @@ def parse_action(text: str) -> Action:
 
 
 def parse_duration(text: str) -> int | None:
-    """Returns the seconds of a duration as 90s, 20m or 1h30m, None if it is none."""
+    """Returns the seconds of a duration such as 90s, 20m or 1h30m; None for another text."""
     found = _DURATION.fullmatch(text)
     if not text or found is None:
         return None
@@ -131,7 +131,7 @@ def parse_duration(text: str) -> int | None:
 
 
 def _check_device(action: Action) -> str:
-    """Returns what is wrong with device, name, verb and value, empty for nothing."""
+    """Returns what is wrong with device, name, verb and value, "" for nothing."""
     match action.device:
         case "scene":
             if not action.name:
@@ -167,7 +167,7 @@ def _check_alarm(action: Action) -> str:
 
 
 def _check_bare(action: Action, known: set[str]) -> str:
-    """Returns a verb alone, or with a question mark."""
+    """Returns what is wrong with a verb that takes no value, "" for nothing."""
     if action.asked not in known or action.value:
         verb = action.asked or "verb"
         return f"{action.device} has no {verb}{'=' * bool(action.value)}{action.value}"

@@ -1,7 +1,8 @@
-"""A finite automaton over characters, made of rules as far as it is walked.
+"""A finite automaton over characters, whose states are made from rules when they are first
+reached.
 
-A rule is one of several sequences of texts and other rules, none of which may lead back to itself.
-A state is what may still follow: each of the sequences that are left.
+A rule is a choice between sequences of texts and other rules; no rule may contain itself. A state
+is the set of sequences that may still follow.
 """
 
 from __future__ import annotations
@@ -9,23 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-DEAD = -1  # the state after what no text begins with
+DEAD = -1  # the state after characters with which no text begins
 
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """One of several sequences of texts and rules."""
+    """A choice between sequences of texts and rules."""
 
     alternatives: tuple[tuple[str | Rule, ...], ...]
 
 
 def one_of(texts: Iterable[object]) -> Rule:
-    """Returns the rule of any of these texts."""
+    """Returns the rule for any one of these texts."""
     return Rule(tuple((str(text),) for text in texts))
 
 
 def optional(*parts: str | Rule) -> Rule:
-    """Returns the rule of these parts in a row, or of nothing."""
+    """Returns the rule for these parts in sequence, or nothing."""
     return Rule((parts, ()))
 
 
@@ -33,7 +34,8 @@ _Stack = tuple["str | Rule", ...]
 
 
 class Automaton:
-    """Tells texts of a rule, character by character. States are numbers; the first is `start`."""
+    """Recognizes texts of a rule, character by character. States are numbers; `start` is the
+    first."""
 
     start = 0
 
@@ -59,11 +61,11 @@ class Automaton:
         return edges
 
     def is_final(self, state: int) -> bool:
-        """Returns whether a text may end there."""
+        """Returns whether a text may end in this state."""
         return self._finals[state]
 
     def follow(self, state: int, text: str) -> int:
-        """Returns the state after a text, DEAD where it may not follow."""
+        """Returns the state after a text, DEAD if it may not follow."""
         for character in text:
             state = self.edges(state).get(character, DEAD)
             if state == DEAD:
@@ -71,7 +73,7 @@ class Automaton:
         return state
 
     def find_sole_path(self, state: int) -> tuple[str, int]:
-        """Returns the text that must follow, as far as there is no choice, and the state after."""
+        """Returns the text that must follow, up to the first choice, and the state after it."""
         path = ""
         while len(self.edges(state)) == 1 and not self.is_final(state):
             ((character, state),) = self.edges(state).items()
@@ -89,8 +91,8 @@ class Automaton:
 
 
 def _expand(stack: _Stack) -> Iterator[_Stack]:
-    """Yields the sequences that a sequence may be, each with a text that is not empty first, and
-    an empty one."""
+    """Yields the sequences to which a sequence expands: each begins with a text that is not empty,
+    or is empty."""
     if not stack or (isinstance(stack[0], str) and stack[0]):
         yield stack
     elif isinstance(stack[0], Rule):

@@ -1,6 +1,6 @@
-"""What action lines speak of: kinds of devices and what each does, and names that need no home.
+"""The vocabulary of action lines: kinds of devices with their verbs and values, and fixed names.
 
-Which devices there are, and where, is a home's to say (host/home/).
+A home (host/home/) says which devices there are, and where.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ALL, HERE = "all", "here"  # the whole home, and the room that the speaker is in
-EVERYTHING = "everything"  # whatever can be switched in a place
-PLACE_SYMBOLS, DEVICE_SYMBOLS = "ABC", "PQR"  # what stands for the names that a command has
+EVERYTHING = "everything"  # all that can be switched in a place
+PLACE_SYMBOLS, DEVICE_SYMBOLS = "ABC", "PQR"  # stand for the names in a command
 SCENES = frozenset(
     ("movie", "night", "morning", "dinner", "party", "reading", "relax", "work", "away", "home",
      "romantic", "cleaning")
@@ -27,18 +27,18 @@ MUSIC = (
     "disco", "opera", "metal", "lullabies",
 )  # fmt: skip
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-ONCE = ("today", "tomorrow", *DAYS)  # what `day=` may be
-REPEATED = ("day", "weekday", "weekend", *DAYS)  # what `every=` may be
-LASTING = frozenset(("on", "start", "play"))  # what can be asked for as long as something
+ONCE = ("today", "tomorrow", *DAYS)  # values of `day=`
+REPEATED = ("day", "weekday", "weekend", *DAYS)  # values of `every=`
+LASTING = frozenset(("on", "start", "play"))  # verbs that can have a duration
 _STEPS = ("up", "down")
 
 
 @dataclass(frozen=True)
 class Doing:
-    """What stands after a device: a verb, or a property that is set or asked for.
+    """A verb of a device, or a property that is set or asked for.
 
-    numbers: values that it takes, empty for none; words: further ones; stands_alone: whether it
-    may have no value; is_asked: whether it may have a question mark.
+    numbers: values that it takes, empty for none; words: further values; stands_alone: whether it
+    may be without a value; is_asked: whether it may have a question mark.
     """
 
     numbers: range = range(0)
@@ -58,7 +58,7 @@ _VERB, _STATE = Doing(stands_alone=True), Doing(is_asked=True)
 _SWITCHED = {"on": _VERB, "off": _VERB, "toggle": _VERB, "state": _STATE}
 _PERCENT = range(101)
 _LEVEL = Doing(_PERCENT, _STEPS, is_asked=True)
-# Celsius and Fahrenheit: a home says which degrees it means, and how many are possible there.
+# Degrees Celsius or Fahrenheit: a home says which, and which values are possible.
 _DEGREES = Doing(range(5, 96), (*_STEPS, "min", "max"), is_asked=True)
 _PLAYED = {
     "volume": _LEVEL, "mute": _VERB, "unmute": _VERB, "pause": _VERB, "resume": _VERB,
@@ -82,11 +82,11 @@ DEVICES: dict[str, dict[str, Doing]] = {
         "start": _VERB, "stop": _VERB, "pause": _VERB, "resume": _VERB, "dock": _VERB,
         "state": _STATE,
     },
-    # A garage door or a gate with a motor, and what watches a home.
+    # A garage door or a gate with a motor, and an alarm system.
     "gate": {"open": _VERB, "close": _VERB, "stop": _VERB, "state": _STATE},
     "security": {"arm": _VERB, "disarm": _VERB, "state": _STATE},
 }  # fmt: skip
-SWITCHED_TOGETHER = {"on": _VERB, "off": _VERB}  # what EVERYTHING does
+SWITCHED_TOGETHER = {"on": _VERB, "off": _VERB}  # the verbs of EVERYTHING
 
-# What must not be done to another device than the one that was named.
+# Actions that must not be done to a device other than the one that was named.
 DANGEROUS = frozenset({("lock", "unlock"), ("gate", "open"), ("security", "disarm")})

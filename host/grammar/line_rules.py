@@ -1,6 +1,6 @@
-"""Action lines as rules of an automaton, for the names that a line may have.
+"""Makes the automaton of action lines, for the names that a line may have.
 
-What it takes is what `parse_line` does, with no other names than these.
+It accepts the lines that `parse_line` accepts, but only with these names.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from host.grammar.devices import (
 
 @dataclass(frozen=True)
 class LineNames:
-    """places: names of rooms and floors; devices: kind and name of each that has one, sorted, as
-    what is made for them is kept."""
+    """The names that a line may have. places: of rooms and floors; devices: kind and name of each
+    device with a name, sorted, because automata are cached by them."""
 
     places: tuple[str, ...] = ()
     devices: tuple[tuple[str, str], ...] = ()
 
 
 def _days(key: str, words: tuple[str, ...]) -> Rule:
-    """As in " day=tomorrow" or " every=mon+fri": one of these words, or days of a week in their
-    order."""
+    """Returns the rule for days, as " day=tomorrow" or " every=mon+fri": one of these words, or
+    days of a week in order."""
     later: list[Rule] = []
     for day in reversed(DAYS):
         later.insert(0, Rule(((day,), *((day, "+", each) for each in later))))
@@ -117,8 +117,8 @@ _DOINGS = {
 
 @functools.lru_cache(maxsize=512)
 def line_automaton(names: LineNames) -> Automaton:
-    """Returns the automaton of lines with these names, `all` and `here`. It is kept, and grows as
-    it is walked."""
+    """Returns the automaton of lines with these names, `all` and `here`. It is cached, and makes
+    its states as they are reached."""
     places = (*names.places, ALL, HERE)
     kinds = Rule(tuple((f"{kind}.", one_of(places), " ", do) for kind, do in _DOINGS.items()))
     named = tuple(

@@ -1,9 +1,9 @@
-"""What a command may say that unlocks, opens or disarms: names of the home, and words that name
-nothing else.
+"""Lists the words that should not be in a command that unlocks, opens or disarms: those that are
+neither names of the home nor commonly said in such commands.
 
-A model may take "unlock the shed" for a door that there is. So a word that is no name of the home,
-and that is not commonly said in such commands, is taken for what was to be unlocked: what is said
-in other words, or misspelt, is rather not done.
+A model may take "unlock the shed" for a door that exists. So any such word is taken for the thing
+to be unlocked, and the command is refused. A misspelt or unusual command is rather not carried
+out.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _NAMING = """
 
 
 def list_unknown_words(text: str, home: Home) -> list[str]:
-    """Returns the words of a command that are neither names of the home nor words that a command
-    needs which does something dangerous."""
+    """Returns the words of a command that are neither names of the home nor words that dangerous
+    commands need."""
     words = list_words(mark_names(text, home).text)
     return [word for word in words if word not in _SYMBOLS and word.casefold() not in _KNOWN]
 

@@ -1,4 +1,4 @@
-"""What an entity of Home Assistant is to the grammar: its kind, its name, and what it can do."""
+"""Maps an entity of Home Assistant to the grammar: its kind, its name, and what it can do."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ _COLOURED = {"hs", "rgb", "rgbw", "rgbww", "xy"}
 
 @dataclass(frozen=True)
 class Entity:
-    """A row of the entity registry, and that of its device, empty if it has none."""
+    """An entity's row of the registry, and the row of its device, empty if it has none."""
 
     row: dict[str, Any]
     device: dict[str, Any]
 
     @property
     def id(self) -> str:
-        """As "light.kitchen"."""
+        """Such as "light.kitchen"."""
         return str(self.row.get("entity_id", ""))
 
     @property
     def domain(self) -> str:
-        """As "light"."""
+        """Such as "light"."""
         return self.id.partition(".")[0]
 
     @property
     def device_class(self) -> str:
-        """As "garage", empty for none."""
+        """Such as "garage", "" for none."""
         return str(self.row.get("device_class") or self.row.get("original_device_class") or "")
 
     @property
     def name(self) -> str:
-        """The user's, or else the device's with its own."""
+        """The name that the user gave, else its own name after the device's."""
         device = self.device.get("name_by_user") or self.device.get("name") or ""
         own = self.row.get("original_name") or ""
         if given := self.row.get("name"):
@@ -61,8 +61,8 @@ class Entity:
 
     @property
     def is_exposed(self) -> bool:
-        """Whether it is to be spoken to: neither hidden, disabled or a setting, nor kept from
-        Home Assistant's own voice assistant."""
+        """Whether it is for voice commands: not hidden or disabled, not a setting, and not kept
+        from Home Assistant's own voice assistant."""
         row, options = self.row, self.row.get("options")
         said = options.get("conversation", {}) if isinstance(options, dict) else {}
         is_kept = isinstance(said, dict) and said.get("should_expose") is False
@@ -72,7 +72,7 @@ class Entity:
 
 
 def find_kind(entity: Entity) -> str:
-    """Returns the grammar's kind, empty for none."""
+    """Returns the grammar's kind of an entity, "" for none."""
     if entity.domain == "cover" and entity.device_class in _GATES:
         return "gate"
     if entity.domain == "media_player" and entity.device_class == "tv":
@@ -84,7 +84,8 @@ def find_kind(entity: Entity) -> str:
 
 
 def find_abilities(entity: Entity, kind: str) -> list[str]:
-    """Returns the verbs of what an entity can do, none if it does not say, or can do all."""
+    """Returns the verbs that an entity supports; none if it does not say, or supports all of its
+    kind."""
     verbs = list(verbs_of(kind))
     lacking: set[str] = set()
     if modes := _capability(entity, "supported_color_modes"):

@@ -1,8 +1,9 @@
-"""Whether a command says what would be unlocked, opened or disarmed: a rule beside the model.
+"""Checks by rules, besides the model, that a command asks for what would be unlocked, opened or
+disarmed.
 
-However sure a model is, such an action is done only where the command has a verb for it, names
-the device in the same part of the sentence, is no question, has nothing that turns its meaning,
-and no number that the action has lost. Rather is nothing done.
+However sure a model is, such an action is carried out only if the command has a verb for it, names
+the device in the same part of the sentence, is not a question, has no word that reverses its
+meaning, and has no number that is missing in the action. In doubt, nothing is done.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ _GOING_ON = """
 
 
 def explain_unsaid(actions: Iterable[Action], marked: Marked) -> str:
-    """Returns why a command does not say what an answer unlocks, opens or disarms, "" where it
-    does, or where the answer does nothing of the kind. `actions`: with ids."""
+    """Returns why a command does not ask for what an answer unlocks, opens or disarms; "" if it
+    does, or if the answer does none of these. actions: with ids."""
     actions = tuple(actions)
     ids = {**marked.places, **marked.devices}
     for action in actions:
@@ -94,7 +95,7 @@ def _says(action: Action, part: list[str]) -> bool:
 
 
 def _span(parts: list[list[str]], at: int, ids: Mapping[str, str]) -> list[str]:
-    """Returns the words of a part, and of those beside it that go on with it."""
+    """Returns the words of a part of the sentence, and of neighbouring parts that continue it."""
     beside = {*ids, *_GOING_ON.split()}
     first = last = at
     while first > 0 and beside.issuperset(parts[first - 1]):

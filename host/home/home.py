@@ -1,7 +1,7 @@
-"""A home: which rooms, floors and devices there are, and whether an action is possible there.
+"""A home: its rooms, floors and devices, and whether an action is possible there.
 
-An action names a place or a device by its id. That the whole home is `all`, and the room that the
-speaker is in `here`, is the grammar's (host/grammar/).
+An action names a place or a device by its id. The grammar (host/grammar/) adds `all` for the whole
+home and `here` for the speaker's room.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from host.grammar.devices import (
 )
 from host.grammar.line_rules import LineNames
 
-# What is asked of the one, where a place has only the other: "turn the volume up" names neither.
+# If a place has only the second kind, it does what the first is asked for: "turn the volume up"
+# names neither.
 _INSTEAD = {"speaker": "tv", "heating": "ac"}
 CELSIUS, FAHRENHEIT = "celsius", "fahrenheit"
 DEGREES = {CELSIUS: range(5, 33), FAHRENHEIT: range(41, 91)}
@@ -33,17 +34,18 @@ KINDS = (*DEVICES, SCENE)
 
 
 class HomeError(FederationError):
-    """A home that cannot be read, or is contradictory; the message names what is wrong."""
+    """A home cannot be read, or contradicts itself; the message says what is wrong."""
 
 
 class NotInHome(FederationError):
-    """An action that is not possible in a home; the message says why."""
+    """An action is not possible in a home; the message says why."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """names: what people call it; floor: an id, "" for none; has: kinds of devices that have no
-    name of their own; satellites: ids of the voice satellites in it; home_assistant: its area."""
+    """A room. names: what people call it; floor: an id, "" for none; has: kinds of devices without
+    names of their own; satellites: ids of the voice satellites in it; home_assistant: its area
+    there."""
 
     id: str
     names: tuple[str, ...]
@@ -55,7 +57,7 @@ class Room:
 
 @dataclass(frozen=True)
 class Floor:
-    """names: what people call it; home_assistant: its name there."""
+    """A floor. names: what people call it; home_assistant: its name there."""
 
     id: str
     names: tuple[str, ...]
@@ -64,9 +66,9 @@ class Floor:
 
 @dataclass(frozen=True)
 class Device:
-    """kind: as "light"; room: an id, "" for none; names: what people call it, none if it goes
-    by its kind and room; can: verbs of its kind, as the grammar has them; home_assistant: its
-    entity."""
+    """A device. kind: such as "light"; room: an id, "" for none; names: what people call it, none
+    if it is known by its kind and room; can: the verbs of its kind that it supports;
+    home_assistant: its entity there."""
 
     id: str
     kind: str
@@ -76,9 +78,9 @@ class Device:
     home_assistant: str = ""
 
 
-@dataclass(frozen=True, eq=False)  # what is found out of one is kept for it
+@dataclass(frozen=True, eq=False)  # caches are by object
 class Home:
-    """rooms, floors, devices: by id; temperature_unit: what a number of degrees means."""
+    """Rooms, floors and devices by id; temperature_unit: CELSIUS or FAHRENHEIT."""
 
     rooms: Mapping[str, Room]
     floors: Mapping[str, Floor] = field(default_factory=dict)
@@ -87,19 +89,19 @@ class Home:
 
     @functools.cached_property
     def line_names(self) -> LineNames:
-        """The names that a line may have, by ids."""
+        """The names that an action line may have: ids."""
         devices = ((each.kind, each.id) for each in self.devices.values())
         return LineNames((*self.rooms, *self.floors), tuple(devices))
 
     def rooms_of(self, place: str) -> Collection[str]:
-        """Returns the ids of the rooms of a room, a floor, or the whole home; of `here` too, where
-        it is not known which."""
+        """Returns the ids of the rooms in a room, a floor, or the whole home; for `here`, those of
+        the whole home."""
         if place in self.floors:
             return [room.id for room in self.rooms.values() if room.floor == place]
         return [place] if place in self.rooms else [*self.rooms, ""]
 
     def devices_in(self, place: str) -> list[Device]:
-        """Returns all devices of a place, those without a name of their own too."""
+        """Returns all devices of a place, including those without a name of their own."""
         rooms = self.rooms_of(place)
         nameless = [
             Device(f"{room}.{kind}", kind, room, can=tuple(DEVICES[kind]))
@@ -110,10 +112,10 @@ class Home:
         return [*nameless, *(each for each in self.devices.values() if each.room in rooms)]
 
     def resolve(self, actions: Iterable[Action]) -> tuple[Action, ...]:
-        """Returns actions as they are to be done: of a television where a place has no speaker,
-        and of an air conditioner where it has no heating.
+        """Returns the actions as they are carried out: by a television if a place has no speaker,
+        and by an air conditioner if it has no heating.
 
-        Raises NotInHome if one of them is not possible, so that no half of a command is done.
+        Raises NotInHome if one of them is not possible, so that no command is carried out in part.
         """
         return tuple(map(self._resolve, actions))
 
@@ -159,7 +161,7 @@ class Home:
         raise NotInHome(f"{action}: there is no {action.device}")
 
     def _checked(self, action: Action) -> Action:
-        """Returns the action, whose value must be one that its device takes in this home."""
+        """Returns the action if its value is possible in this home. Raises NotInHome."""
         if action.verb == "temperature" and action.value.isdigit():
             degrees = DEGREES[self.temperature_unit]
             if int(action.value) not in degrees:
@@ -169,13 +171,13 @@ class Home:
         return action
 
     def area_of(self, satellite: str) -> str:
-        """Returns the id of the room that a voice satellite is in, "" where none has it."""
+        """Returns the id of the room with a voice satellite, "" if no room has it."""
         rooms = (room.id for room in self.rooms.values() if satellite in room.satellites)
         return next(rooms, "")
 
 
 def verbs_of(kind: str) -> Mapping[str, Any]:
-    """Returns what devices of a kind do, by verb; a scene's only verb is empty."""
+    """Returns the verbs of a kind of devices; the only verb of a scene is ""."""
     if kind == EVERYTHING:
         return SWITCHED_TOGETHER
     return {"": None} if kind == SCENE else DEVICES[kind]

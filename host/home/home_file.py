@@ -6,7 +6,7 @@
     names = ["upstairs", "first floor"]
 
     [rooms.nursery]
-    names = ["nursery", "kids room"]        # its id, where none are given
+    names = ["nursery", "kids room"]        # without this line: its id
     floor = "upstairs"
     has = ["light", "blinds"]               # devices without a name of their own
     satellites = ["satellite-3"]            # voice satellites in it
@@ -15,8 +15,8 @@
     [devices.floor_lamp]
     kind = "light"
     room = "living_room"
-    names = ["floor lamp", "standing lamp"] # its id, where none are given; [] for none
-    can = ["on", "off"]                     # all that its kind does, where it is not given
+    names = ["floor lamp", "standing lamp"] # without this line: its id; [] for none
+    can = ["on", "off"]                     # without this line: all that its kind does
     home_assistant = "light.floor_lamp"
 """
 
@@ -72,7 +72,8 @@ class _File:
 
 
 def load_home(path: str | Path) -> Home:
-    """Loads a home's file. Raises HomeError, naming the file and all that is wrong with it."""
+    """Loads the file of a home. Raises HomeError, naming the file and everything that is wrong
+    with it."""
     try:
         home = parse_home(read_toml(Path(path)))
     except OSError as error:
@@ -89,7 +90,7 @@ def default_home() -> Home:
 
 
 def parse_home(fields: dict[str, Any]) -> Home:
-    """Makes a home of the fields of its file. Raises HomeError."""
+    """Makes a home from the fields of its file. Raises HomeError."""
     home = read_home(fields)
     if problems := [*_list_problems(home), *list_conflicts(home)]:
         raise HomeError("; ".join(problems))
@@ -97,7 +98,8 @@ def parse_home(fields: dict[str, Any]) -> Home:
 
 
 def read_home(fields: dict[str, Any]) -> Home:
-    """Makes a home of fields whose types are right, whatever they say. Raises HomeError."""
+    """Makes a home from fields of the right types, without further checks. Raises HomeError for
+    wrong types."""
     try:
         file = record_from(fields, _File)
         floors = {id: _record("floors", id, table, _Floor) for id, table in file.floors.items()}
@@ -137,7 +139,7 @@ def _can(device: _Device) -> tuple[str, ...]:
 
 
 def _list_problems(home: Home) -> Iterable[str]:
-    """Yields what contradicts itself, but for names."""
+    """Yields contradictions in a home, except those between names."""
     if home.temperature_unit not in DEGREES:
         yield f"temperature_unit must be {' or '.join(DEGREES)}, got {home.temperature_unit!r:.40}"
     if not home.rooms:

@@ -1,5 +1,5 @@
-"""Symbols in the place of a home's names: a model that knows these alone needs no training for the
-names of another home.
+"""Puts symbols in place of a home's names: a model that is trained on symbols needs no training
+for the names of another home.
 
 "turn off the floor lamp in the den" becomes "turn off the light P in the A", and the answer
 "light.P off" becomes "light.floor_lamp off".
@@ -18,8 +18,8 @@ from host.home.names import find_mentions
 
 @dataclass(frozen=True)
 class Marked:
-    """text: with symbols; places, devices: the id that each symbol stands for; kinds: those of the
-    devices, by their symbols."""
+    """A text with symbols. places, devices: the id for which each symbol stands; kinds: the kinds
+    of the devices, by their symbols."""
 
     text: str
     places: Mapping[str, str]
@@ -27,18 +27,18 @@ class Marked:
     kinds: Mapping[str, str]
 
     def restore(self, actions: Iterable[Action]) -> tuple[Action, ...]:
-        """Returns actions with ids in the place of symbols; a symbol that the text does not have
-        stays, and no home has it."""
+        """Returns actions with ids in place of symbols. A symbol that the text does not have
+        stays; no home has such an id."""
         ids = {**self.places, **self.devices}
         return tuple(replace(each, name=ids.get(each.name, each.name)) for each in actions)
 
 
 def mark_names(text: str, home: Home) -> Marked:
-    """Puts symbols in the place of a home's names in a text, which is rewritten as the model's
-    format asks already.
+    """Puts symbols in place of a home's names in a text that is already normalized by the model's
+    format.
 
     Places become A, B, C and devices their kind and P, Q, R, in the order in which they are first
-    mentioned; further ones stay as they are.
+    mentioned; further names stay as they are.
     """
     symbols: dict[str, str] = {}
     places, devices = iter(PLACE_SYMBOLS), iter(DEVICE_SYMBOLS)

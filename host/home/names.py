@@ -1,8 +1,8 @@
-"""Names of a home in what people say, and which of them cannot be told apart.
+"""Finds names of a home in what people say, and names that cannot be distinguished.
 
 Words are compared without capitals, apostrophes and hyphens, and numbers as words: "kid's room" is
-"kids room", "bedroom 2" is "bedroom two". A device is known by the plural of its name too, and by
-"the lamp of the corner" as by "corner lamp".
+"kids room", "bedroom 2" is "bedroom two". A device is also known by the plural of its name, and by
+"the lamp of the corner" for "corner lamp".
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BETWEEN = re.compile(r"[\s'-]*")
 
 @dataclass(frozen=True)
 class Mention:
-    """A name in a text: of which room, floor or device, and where it stands."""
+    """A name in a text: id of the room, floor or device, and where the name begins and ends."""
 
     id: str
     start: int
@@ -34,7 +34,8 @@ class Mention:
 
 @dataclass
 class _Node:
-    """What may follow some words of a name; id: whose name they are, "" for none."""
+    """The words that may follow some words of a name; id: of what has the name so far, "" for
+    none."""
 
     id: str = ""
     following: dict[str, _Node] = field(default_factory=dict)
@@ -42,7 +43,8 @@ class _Node:
 
 @dataclass(frozen=True)
 class _Word:
-    """spellings: under which it is looked for; start, end: of it in the text."""
+    """A word of a text. spellings: under which it is looked up; start, end: its place in the
+    text."""
 
     spellings: tuple[str, ...]
     start: int
@@ -50,7 +52,7 @@ class _Word:
 
 
 def key_of(name: str) -> tuple[str, ...]:
-    """Returns the words of a name by which it is compared, empty if it has none."""
+    """Returns the words by which a name is compared, none if it has no words."""
     words = [word.spellings[0] for word in _words(name)]
     while len(words) > 1 and words[0] in _ARTICLES:
         del words[0]
@@ -58,7 +60,8 @@ def key_of(name: str) -> tuple[str, ...]:
 
 
 def list_words(text: str) -> list[str]:
-    """Returns the words of a text without apostrophes and numerals, as they are written."""
+    """Returns the words of a text as written, without apostrophes, and without numbers in
+    digits."""
     words = (each[0].replace("'", "").replace("\u2019", "") for each in _WORD.finditer(text))
     return [word for word in words if not word.isdigit()]
 
@@ -71,8 +74,8 @@ def list_name_words(home: Home) -> frozenset[str]:
 
 
 def find_mentions(text: str, home: Home) -> list[Mention]:
-    """Returns the names of a home in a text, in their order, the longest where several begin with
-    the same word. What a timer is called is no name: "set the kitchen timer"."""
+    """Returns the names of a home in a text, in order; of several that begin with the same word,
+    the longest. The name of a timer is not one: "set the kitchen timer"."""
     root, words = _index(home), _words(text)
     found, at = [], 0
     while at < len(words):
@@ -84,7 +87,7 @@ def find_mentions(text: str, home: Home) -> list[Mention]:
 
 
 def list_conflicts(home: Home) -> Iterator[str]:
-    """Yields, for people, which names cannot be told apart, or are words of commands."""
+    """Yields messages about names that cannot be distinguished, or that are words of commands."""
     owners: dict[tuple[str, ...], str] = {}
     for where, names in _tables(home):
         for name in names:
@@ -151,7 +154,8 @@ def _variants(
 
 
 def _longest(root: _Node, words: list[_Word], at: int, text: str) -> tuple[int, str]:
-    """Returns where the longest name ends that begins at a word, and whose it is; "" for none."""
+    """Returns where the longest name that begins at a word ends, and the id of what has it, "" for
+    none."""
     nodes, found = [root], (at, "")
     for end in range(at, len(words)):
         if end > at and not _BETWEEN.fullmatch(text, words[end - 1].end, words[end].start):

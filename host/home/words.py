@@ -1,10 +1,10 @@
-"""Words that mean a kind of device, or do something in a command, and so are nobody's name."""
+"""Words that mean a kind of device, or have a function in commands, and so cannot be a name."""
 
 from __future__ import annotations
 
 from host.grammar.devices import COLOURS, MUSIC
 
-# What people call a device of each kind, for which a home needs no name.
+# Words for a device of each kind, which a home need not list as names.
 KIND_WORDS: dict[str, tuple[str, ...]] = {
     "light": ("light", "lamp", "lighting", "bulb"),
     "fan": ("fan", "ventilator"),
@@ -20,7 +20,7 @@ KIND_WORDS: dict[str, tuple[str, ...]] = {
     "security": ("security", "security system", "alarm system"),
     "scene": ("scene",),
 }
-# A name of one of these words alone would be heard where none is meant.
+# A name of only one of these words would be found where it is not meant.
 _RESERVED = """
     a all also am an and are at be by can close color could day do down every everything
     everywhere for from get half hello here hey home hour house how i if in is it less lock make
@@ -38,7 +38,7 @@ NUMBERS = (
 
 
 def pluralize(word: str) -> str:
-    """Returns the plural of a word that is in the singular."""
+    """Returns the plural of a word in the singular."""
     if word.endswith(("s", "x", "z", "ch", "sh")):
         return f"{word}es"
     if word.endswith("y") and word[-2:-1] not in ("", *"aeiou"):
@@ -47,7 +47,7 @@ def pluralize(word: str) -> str:
 
 
 def singularize(word: str) -> str:
-    """Returns the singular of a word that is in the plural, and another word as it is."""
+    """Returns the singular of a word in the plural, and any other word unchanged."""
     if word.endswith("ies") and len(word) > 4:
         return f"{word[:-3]}y"
     if word.endswith(("xes", "zes", "ches", "shes", "sses")):
