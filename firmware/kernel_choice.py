@@ -72,20 +72,20 @@ def load_chosen(config):
     names = module_names()
     if names:
         key = _key(config)
-        chosen, points = _recorded(key)
+        chosen, points = recorded(key)
         if chosen == _TRIED:
-            chosen, points = "", points + _points()
+            chosen, points = "", points + points_of_restart()
             if points >= _TOO_MANY:
                 chosen = _CRASHED
-                _record(key, chosen)
+                record(key, chosen)
         if not chosen:
-            _record(key, _TRIED, points)
-            _record(key, _proved(names, "board" in config), points)
+            record(key, _TRIED, points)
+            record(key, _proved(names, "board" in config), points)
             machine.soft_reset()
     else:
         chosen = "viper (none else for this processor)"
     if chosen == _PROVED:
-        _record(key, _TRIED, points)
+        record(key, _TRIED, points)
         _blaming(key, load, names)
         return _PROVED
     if chosen == _NATIVE:
@@ -113,7 +113,7 @@ def finish(config, chosen, node, weights):
         if not has_room:
             words += " (no room for programs)"
     if chosen == _PROVED:
-        _record(key, _NATIVE if weights else _PROVED, _recorded(key)[1])
+        record(key, _NATIVE if weights else _PROVED, recorded(key)[1])
     return words
 
 
@@ -122,7 +122,7 @@ def _blaming(key, try_kernels, *arguments):
     try:
         return try_kernels(*arguments)
     except Exception as error:
-        _record(key, _failed(error))
+        record(key, _failed(error))
         raise
 
 
@@ -131,8 +131,8 @@ def _failed(error):
     return "viper (native kernels: %s: %s)" % (type(error).__name__, error)
 
 
-def _points():
-    """Returns the points for this restart against kernels whose trial has not ended.
+def points_of_restart():
+    """Returns the points for this restart against what is tried, if the trial has not ended.
 
     A soft reset follows an exception, of a link for example: then nothing has crashed.
     """
@@ -218,10 +218,11 @@ def _proved(names, has_watchdog):
             machine.WDT(timeout=_STARTING_MS)
 
 
-def _recorded(key):
-    """Returns the recorded outcome of this deployment, "" if none, and the points against it."""
+def recorded(key, path=_OUTCOME):
+    """Returns the outcome that the file records of this deployment, "" if none, and the points
+    against it."""
     try:
-        with open(_OUTCOME) as file:
+        with open(path) as file:
             if file.readline() == key + "\n":
                 return file.readline().strip(), int(file.readline() or 0)
     except (OSError, ValueError):
@@ -229,6 +230,7 @@ def _recorded(key):
     return "", 0
 
 
-def _record(key, outcome, points=0):
-    with open(_OUTCOME, "w") as file:
+def record(key, outcome, points=0, path=_OUTCOME):
+    """Writes the outcome of this deployment into the file, and the points against it."""
+    with open(path, "w") as file:
         file.write("%s\n%s\n%d\n" % (key, outcome, points))

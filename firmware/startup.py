@@ -68,6 +68,8 @@ def start(report_exception):
         kernels = kernel_choice.finish(config, kernels, node, weights)
         unload("firmware", "kernel_choice")
     node.firmware = "%s\0%s" % (config.get("firmware", ""), kernels)
+    if "map" in config.get("weights", ()):
+        node.firmware = "%s\0%s" % (node.firmware, config["weights"]["map"])
     finish(config, link, node)
     return board, node
 

@@ -23,8 +23,10 @@ class Blocks:
     """The two buffers, what they hold, and the matrices that have buffers of their own.
 
     resident: for each offset in the partition at which such a matrix begins, its buffer and the
-    offset in it. reads, ahead: the number of blocks read when needed, and read ahead.
+    offset in it. mapped: the bytes of the partition that are mapped, from the first on. reads, ahead: the number of blocks read when needed, and read ahead.
     """
+
+    mapped = b""
 
     def __init__(self, partition, size):
         """partition: an esp32.Partition; size: bytes of a block."""
@@ -115,16 +117,19 @@ class Blocks:
         self._read(place >> _SECTOR_BITS, buffer, place & _SECTOR)
         self._held[i], self._bytes[i] = place, size
 
-    def keep(self, place, size, firsts):
-        """Reads a matrix of `size` bytes at `place` into a buffer of its own.
+    def keep(self, place, size, firsts, buffer=None):
+        """Reads a matrix of `size` bytes at `place` into a buffer of its own, unless `buffer` has
+        it already, as it has all from the first byte of the partition on.
 
         firsts: offsets in the matrix at which each kernel's columns begin. To be called for the
         last matrix in the partition first, so that `_skipped` is right for those before it.
         """
-        buffer = bytearray(size)
-        self._read(place >> _SECTOR_BITS, buffer, place & _SECTOR)
+        at = place
+        if not buffer:
+            buffer, at = bytearray(size), 0
+            self._read(place >> _SECTOR_BITS, buffer, place & _SECTOR)
         for first in firsts:
-            self.resident[place + first] = buffer, first
+            self.resident[place + first] = buffer, at + first
         self._skipped[place] = self._skipped.get(place + size, place + size)
 
     def _streamed(self, kernel, columns, first):

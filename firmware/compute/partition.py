@@ -6,6 +6,7 @@ earlier plan: the configuration says which shard it must be, by size and SHA-256
 """
 
 import hashlib
+import sys
 from binascii import hexlify
 
 import esp32
@@ -35,12 +36,15 @@ def load_weights(settings, chip_id):
 
     settings: a dict from the configuration: label of the partition, size of the shard in bytes,
     its sha256 in hexadecimal, bytes of a block and, if some matrices shall stay in the heap, the
-    bytes for these. Raises the errors of `load_blocks`.
+    bytes for these; "map", if kernels shall read the partition in place: for map_weights in
+    firmware/compute/mapping.py. Raises the errors of `load_blocks`.
     """
     weights, blocks = load_blocks(settings, chip_id)
     from firmware.compute import model_kernels
 
-    keep_matrices(blocks, weights, model_kernels.MATVEC, settings.get("resident", 0))
+    room = settings.get("resident", 0)
+    if keep_matrices(blocks, weights, model_kernels.MATVEC, room):
+        weights.on_idle = None  # there is nothing to read ahead
     blocks.install(model_kernels)
     if weights.layout["positions"] > 1:
         from firmware.compute.several import Several
@@ -61,7 +65,8 @@ def load_blocks(settings, chip_id):
     try:
         file = PartitionFile(settings)
         blocks = Blocks(file.partition, settings["block"])
-        weights = shard.load(file, chip_id, _verify(file, settings["sha256"], blocks.buffers[0]))
+        digest = "map" in settings and _map(settings, file, blocks)
+        weights = shard.load(file, chip_id, digest or _verify(file, settings, blocks.buffers[0]))
     except OSError as error:
         reason = "%s: %s: flash this chip again" % (name, error)
     except ShardError as error:
@@ -76,9 +81,10 @@ def load_blocks(settings, chip_id):
 
 def keep_matrices(blocks, weights, matvec, room):
     """Reads into the heap as many matrices as fit into `room` bytes: those of attention first,
-    then those of feed-forward layers, then the vocabulary's.
+    then those of feed-forward layers, then the vocabulary's. Others are used where they are
+    mapped.
 
-    matvec: MATVEC of the module with the kernels.
+    matvec: MATVEC of the module with the kernels. Returns whether no matrix is read in blocks.
     """
     layout, places = weights.layout, weights.places
     padding, block = layout["columns"], layout["block"]
@@ -91,17 +97,40 @@ def keep_matrices(blocks, weights, matvec, room):
                 found.append((at + places[QKV_WEIGHTS + i],) + shapes[i])
     at = u32(weights.vocabulary, len(weights.vocabulary) - PLACE_SIZE)
     found.append((at + places[VOCABULARY_WEIGHTS], layout["rows"], layout["dim"]))
-    kept = []
+    kept, mapped, is_whole = [], blocks.mapped, True
     below = filler(room) if room else None
     for place, rows, columns in found:
         size = matrix_bytes(rows, columns, padding, block)
+        firsts = size and [rows * part[0] for part in matvec[columns]]
         if 0 < size <= room:
-            kept.append((place, size, [rows * part[0] for part in matvec[columns]]))
+            kept.append((place, size, firsts))
             room -= size
+        elif size and place + size <= len(mapped):
+            kept.append((place, size, firsts, mapped))
+        elif size:
+            is_whole = False
     kept.sort()
     while kept:
         blocks.keep(*kept.pop())
     del below
+    if is_whole:
+        blocks.buffers = ()
+    return is_whole
+
+
+def _map(settings, file, blocks):
+    """Returns the digest of the file, verified where it is mapped, None if nothing is mapped."""
+    from firmware.compute.mapping import map_weights
+
+    def verify(file):
+        return _verify(file, settings, blocks.buffers[0])
+
+    digest = map_weights(settings, file, blocks.buffers, verify)
+    blocks.mapped = file.mapped
+    for package, name in (("firmware.compute", "mapping"), ("firmware", "kernel_choice")):
+        if sys.modules.pop(package + "." + name, None):
+            delattr(sys.modules[package], name)
+    return digest
 
 
 def places_in_layer(layout):
@@ -128,14 +157,14 @@ def _place(blocks, weights, file):
     weights.on_idle = blocks.after
 
 
-def _verify(file, sha256, buffer):
+def _verify(file, settings, buffer):
     """Returns the SHA-256 at the end of the file.
 
-    Raises ShardError unless it matches the bytes before it, and `sha256` in hexadecimal.
+    Raises ShardError unless it matches the bytes before it, and that of the settings.
     """
     file.seek(file.size - DIGEST_SIZE)
     digest = file.read()
-    if hexlify(digest).decode() != sha256:
+    if hexlify(digest).decode() != settings["sha256"]:
         raise ShardError(
             "it does not have this chip's shard whole: flashing was interrupted, or was of another"
             " plan; flash this chip again"
@@ -157,8 +186,11 @@ def _verify(file, sha256, buffer):
 class PartitionFile:
     """A shard in a partition, with the methods of a file that firmware/compute/shard.py calls.
 
-    partition: the esp32.Partition; size: bytes of the shard.
+    partition: the esp32.Partition; size: bytes of the shard; mapped: those of the partition that
+    are mapped, from the first on.
     """
+
+    mapped = b""
 
     def __init__(self, settings):
         """Raises OSError for a partition that is missing or too small."""
@@ -182,7 +214,10 @@ class PartitionFile:
         count = min(len(buffer), self.size - self._at)
         if count > 0:
             view = buffer if count == len(buffer) else memoryview(buffer)[:count]
-            self.partition.readblocks(self._at >> _SECTOR_BITS, view, self._at & _SECTOR)
+            if self._at + count <= len(self.mapped):
+                view[:] = memoryview(self.mapped)[self._at : self._at + count]
+            else:
+                self.partition.readblocks(self._at >> _SECTOR_BITS, view, self._at & _SECTOR)
             self._at += count
         return max(count, 0)
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -27,6 +27,7 @@ from host.build.unrolling import FEWEST_PRODUCTS, PRODUCTS
 from host.errors import BuildError, naming_file
 from host.hardware.kernels import PASSES
 from host.model.quantized import QuantizedModel
+from host.parallel.parallelism import FLASH_MAPPED
 from host.parallel.plan import Plan, Shard
 from host.paths import SOURCES, cache_folder
 from protocol.shard_layout import DIGEST_SIZE
@@ -63,6 +64,7 @@ _OF_FLASH = (
     "firmware/compute/blocks.py", "firmware/compute/partition.py", "firmware/compute/several.py",
     "protocol/flash_layout.py",
 )  # fmt: skip
+_MAPPING = "firmware/compute/mapping.py"  # of those that may map it
 SHARD = "shard.bin"
 WEIGHTS = "weights"  # the label of the partition for them
 _OF_SIGNING = ("protocol/hmac_pointers.py",)
@@ -92,13 +94,15 @@ def chip_files(
     config: Mapping[str, object],
     kernels: KernelSet | None = None,
     padding: int = 1,
+    mapping: Sequence[object] | str = "",
 ) -> dict[str, bytes]:
     """Content by path on the chip, the shard too where it goes into a partition of its own:
     split_files says so.
 
     arch: mpy-cross's name of the processor; config: what firmware/startup.py reads; kernels: the
     machine code that the chip has beside viper's, if any; padding: of its matrices, whichever
-    kernels run (protocol/shard_layout.py).
+    kernels run (protocol/shard_layout.py); mapping: what host/hardware/mmu.py tells a chip whose
+    weights are to be mapped.
     """
     sources = {
         path.relative_to(SOURCES).as_posix(): path.read_text() for path in chip_sources()
@@ -114,7 +118,11 @@ def chip_files(
     if checks_headers := plan.link.signed and not (kernels and answers_on_line):
         sources[_FRAME_CHECK] = header_check
     passes = _pass_kernels(plan, shard, columns, kernels)
-    for path in (*(() if in_flash else _OF_FLASH), *(() if passes else (_PASSES,))):
+    maps = in_flash and plan.parallelism.weights == FLASH_MAPPED
+    for path in (
+        *(() if in_flash else _OF_FLASH), *(() if maps else (_MAPPING,)),
+        *(() if passes else (_PASSES,)),
+    ):  # fmt: skip
         del sources[path]
     files = {
         place: chip_module(source, path, arch)
@@ -139,7 +147,8 @@ def chip_files(
         config = {"kernels": "auto", "native": digest(native), **config}
     files[SHARD] = file = shard_file(model, plan, shard, padding)
     if in_flash:
-        config = {**config, "weights": _describe_partition(file, plan, shard.chip)}
+        described = _describe_partition(file, plan, shard.chip)
+        config = {**config, "weights": {**described, **({"map": mapping} if maps else {})}}
     files["config.json"] = json.dumps(config).encode()
     return files
 

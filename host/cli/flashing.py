@@ -21,6 +21,7 @@ from host.flashing.firmware_image import read_image
 from host.flashing.flashing import check_chip, count_seconds, flash_segments, write_segments
 from host.flashing.updating import Updated, update
 from host.links.discovery import find_candidates, locate
+from host.wire.reports import describe_mapping
 
 _LONG = 60  # seconds of writing that are announced beforehand
 
@@ -140,7 +141,7 @@ def _await_ready(job: FlashJob, mac: str, port: str, console: Console) -> tuple[
     text = (
         f"ready: model {ready.model_hash.hex()}, firmware {ready.firmware}, {ready.heads} heads,"
         f" {ready.units} units, {ready.rows} rows, {ready.heap_free // 1024} KB of heap free,"
-        f" kernels: {ready.kernels}"
+        f" kernels: {ready.kernels}{describe_mapping(ready)}"
     )
     return text, found
 

@@ -84,7 +84,10 @@ def _add_division(parser: Parser) -> None:
     )
     add("--reduce", choices=REDUCERS, help="who adds up partial sums in --parallel tensor")
     add("--exchange", choices=EXCHANGES, help="what chips with --reduce chips exchange")
-    help = "where weights lie: flash is read for each token; auto where heaps are small (default)"
+    help = (
+        "where weights lie: flash is read for each token, flash-mapped in place"
+        " (docs/flash-mapped.md); auto takes flash where heaps are small (default)"
+    )
     add("--weights", choices=WEIGHTS, default=ANYWHERE, help=help)
 
 

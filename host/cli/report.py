@@ -115,12 +115,15 @@ def print_report(
 
 
 def _describe_kernels(chips: list[ChipStatistics]) -> list[str]:
-    """Returns a line for each kind of kernels that chips run; none if they do not report it."""
+    """Returns a line for each kind of kernels that chips run, and for each way in which they read
+    weights that are to be mapped; none of what they do not report."""
     running: dict[str, list[str]] = {}
     for chip in chips:
         if chip.kernels:
-            running.setdefault(chip.kernels, []).append(str(chip.chip))
+            running.setdefault(f"kernels: {chip.kernels}", []).append(str(chip.chip))
+        if chip.mapping:
+            running.setdefault(f"weights: flash, {chip.mapping}", []).append(str(chip.chip))
     return [
-        f"kernels: {kernels}" + (f", on chips {', '.join(ids)}" if len(ids) < len(chips) else "")
-        for kernels, ids in running.items()
+        kind + (f", on chips {', '.join(ids)}" if len(ids) < len(chips) else "")
+        for kind, ids in sorted(running.items(), key=lambda each: each[0].split(":")[0])
     ]

@@ -163,7 +163,8 @@ def add_simulation_options(parser: Parser) -> None:
     add("--heap", type=heap_size, metavar="SIZE", help="each chip's heap, as 160K or 4M")
     add("--weights", choices=WEIGHTS,
         help="where chips keep their weights: in their heaps, or in the flash, from which they are"
-             " read for each token; auto takes flash where heaps are too small (default)")
+             " read for each token, with flash-mapped in place (docs/flash-mapped.md); auto takes"
+             " flash where heaps are too small (default)")
     add("--kernels", choices=KERNELS,
         help="auto and viper are the same on simulated chips; native, our own machine code, is for"
              " boards (python -m host.flash)")

@@ -18,6 +18,7 @@ from host.errors import FlashError, ModelError
 from host.flashing.firmware_image import Version
 from host.hardware.board import Board
 from host.hardware.kernels import matrix_padding
+from host.hardware.mmu import map_settings
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import make_link
 from host.parallel.parallelism import HOST_REDUCE, Link, Parallelism, check_reachable
@@ -119,4 +120,6 @@ class Place:
                 )
             kernels = None
         padding = matrix_padding(self.board.chip)
-        return chip_files(model, plan, shard, self.board.mpy_arch, config, kernels, padding)
+        mapping = map_settings(self.board)
+        arch = self.board.mpy_arch
+        return chip_files(model, plan, shard, arch, config, kernels, padding, mapping)

@@ -15,7 +15,7 @@ from host.errors import ClusterError
 from host.links.access import PortClosed
 from host.links.port_search import PortSearch, Probe
 from host.links.transport import Line, Transport
-from host.wire.reports import Ready, decode_error
+from host.wire.reports import Ready, decode_error, describe_mapping
 from host.wire.session import HostAuthenticator
 from protocol import message_types
 from protocol.message import FederationMessage
@@ -136,6 +136,7 @@ def check_ready_report(chip: int, ready: Ready, cluster: ClusterFile | None) -> 
         f"chip {chip} runs firmware {ready.firmware}: {ready.heads} heads, {ready.units} units,"
         f" {ready.rows} rows, context {ready.context}, model {ready.model_hash.hex()},"
         f" {ready.heap_free // 1024} KB of heap free, kernels: {ready.kernels}"
+        f"{describe_mapping(ready)}"
     )
     if ready.firmware != firmware_version():
         yield wrong(

@@ -3,7 +3,7 @@ the rest of the flash for weights.
 
 Layout: ESP-IDF's "Partition Tables". MicroPython's applications stay where they are. The file
 system comes before the weights, because MicroPython would extend a last file system over all of
-the flash behind it.
+the flash behind it. The weights begin at a multiple of 64 KB, so that they can be mapped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from host.errors import FlashError
 from host.flashing.firmware_image import ENTRY, ENTRY_MAGIC, TABLE, FirmwareImage, Partition
-from host.hardware.board import FILESYSTEM, Board
+from host.hardware.board import FILESYSTEM, PAGE, Board
 
 LABEL = "weights"
 _DATA, _FAT, _UNDEFINED = 1, 0x81, 0x06  # type, and subtypes of data
@@ -41,9 +41,11 @@ def add_weights(image: FirmwareImage, board: Board, flash_size: int) -> Firmware
             kept.append(partition)
     end = max(part.offset + part.size for part in kept)
     end += -end % _SECTOR
+    begin = end + FILESYSTEM
+    begin += -begin % PAGE
     own = (
-        Partition("vfs", end, FILESYSTEM),
-        Partition(LABEL, end + FILESYSTEM, board.flash.size - end - FILESYSTEM),
+        Partition("vfs", end, begin - end),
+        Partition(LABEL, begin, board.flash.size - begin),
     )
     for partition, subtype in zip(own, (_FAT, _UNDEFINED), strict=True):
         entries.append(_entry(partition, subtype))

@@ -25,6 +25,7 @@ Text = Annotated[str, Meta(min_length=1, description="text")]
 # Bytes of the file system on a board that uses the rest of its flash for weights: the firmware,
 # with our machine code, has some 80 files of one or two blocks.
 FILESYSTEM = 0x80000
+PAGE = 0x10000  # bytes of a page of the flash, with which chips map it into their addresses
 # Fields of a board that a simulated chip, a process on this machine, does not have.
 _ON_BOARDS_ALONE = ("chip", "clock_mhz", "button", "uart", "flash", "led")
 
@@ -132,7 +133,8 @@ class Board:
         system (host/flashing/partition_table.py)."""
         if self.flash is None:
             return 1024 * self.weights_kb
-        return max(0, self.flash.size - self.flash.filesystem_offset - FILESYSTEM)
+        begin = self.flash.filesystem_offset + FILESYSTEM
+        return max(0, self.flash.size - begin - -begin % PAGE)
 
     def with_heap(self, heap: int) -> Board:
         """Returns this board with a heap of `heap` bytes, whatever its RAM."""

@@ -16,7 +16,8 @@ class ChipStatistics:
     rows; shard_bytes: size of its shard file; heap_used, heap_free: bytes, after collecting
     garbage; frames and bytes: sent and received on all of its links; frames_dropped: malformed or
     foreign ones; answers_retransmitted: to requests that came again; busy_ms: milliseconds at
-    work; kernels: which it runs, "native" or "viper (why)".
+    work; kernels: which it runs, "native" or "viper (why)"; mapping: whether its weights in flash
+    are mapped, as it says itself, "" where they are not to be.
     """
 
     chip: int
@@ -34,10 +35,16 @@ class ChipStatistics:
     answers_retransmitted: int
     busy_ms: int
     kernels: str
+    mapping: str = ""
 
     @classmethod
     def of(
-        cls, shard: Shard, shard_bytes: int, counters: Statistics, kernels: str
+        cls,
+        shard: Shard,
+        shard_bytes: int,
+        counters: Statistics,
+        kernels: str,
+        mapping: str = "",
     ) -> ChipStatistics:
         """Returns the statistics of a chip with this shard and these reported counters."""
         return cls(
@@ -56,6 +63,7 @@ class ChipStatistics:
             answers_retransmitted=counters.answers_resent,
             busy_ms=counters.busy_ms,
             kernels=kernels,
+            mapping=mapping,
         )
 
     def as_dict(self) -> dict[str, object]:

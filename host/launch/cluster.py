@@ -62,6 +62,7 @@ class OpenCluster:
                 self.shard_bytes[shard.chip],
                 counters[shard.chip],
                 self.ready[shard.chip].kernels,
+                self.ready[shard.chip].mapping,
             )
             for shard in self.executor.plan.shards
         ]

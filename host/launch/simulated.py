@@ -12,6 +12,7 @@ from host.build.bundle import chip_files
 from host.build.configuration import SIMULATED_UART, configuration
 from host.errors import ModelError
 from host.hardware.board import Board, load
+from host.hardware.mmu import map_settings
 from host.launch.choice import Choice, choose_parallelism
 from host.launch.cluster import OnReady, OpenCluster
 from host.launch.session import open_session
@@ -144,7 +145,8 @@ class SimulatedChips:
             config = configuration(
                 plan, shard, uart=SIMULATED_UART, key=key, kernels=self.kernels
             )
-            files[shard.chip] = chip_files(model, plan, shard, arch, config)
+            mapping = map_settings(self.board, is_simulated=True)
+            files[shard.chip] = chip_files(model, plan, shard, arch, config, mapping=mapping)
         with ExitStack() as stack:
             simulation = stack.enter_context(
                 SimulatedCluster(

@@ -15,7 +15,14 @@ from host.parallel.cost.instructions import kernel_costs, matrix_speed
 from host.parallel.distribution import GROWTH_LEAVES
 from host.parallel.flash import resident_entries
 from host.parallel.heap import usable_heap
-from host.parallel.parallelism import ANYWHERE, FLASH, HEAP, Link, Parallelism
+from host.parallel.parallelism import (
+    ANYWHERE,
+    FLASH,
+    FLASH_MAPPED,
+    HEAP,
+    Link,
+    Parallelism,
+)
 from host.parallel.partition import partition
 from host.parallel.plan import Plan, Shard
 from host.parallel.refusal import Advice, DoesNotFit
@@ -142,7 +149,7 @@ def list_places(
     ModelError for a board without flash for weights.
     """
     rooms = tuple(board.weights_room for board in boards)
-    if weights == FLASH:
+    if weights in (FLASH, FLASH_MAPPED):
         for board in boards:
             if not board.weights_room:
                 raise ModelError(f"{board.name} has no flash for weights: give --weights heap")
@@ -256,7 +263,7 @@ def _with_resident(
 
     heaps: bytes of each chip's; filling, needs: bytes of each shard's padding, and of its flash.
     """
-    if plan.parallelism.weights != ANYWHERE or not any(needs):
+    if plan.parallelism.weights not in (ANYWHERE, FLASH_MAPPED) or not any(needs):
         return plan
 
     def room(shard: Shard) -> int:

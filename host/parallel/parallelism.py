@@ -23,9 +23,10 @@ ALL_REDUCED, ALL_GATHERED = EXCHANGES = ("all-reduce", "all-gather")
 # more than they save (bench/air.py).
 FEWEST_IN_TURN = 3
 # Where chips keep their weights: in their heaps, which lie in PSRAM where there is some, or in a
-# partition of their flash, from which they are read again for each token; "auto" is in heaps where
-# these have room, and else in the flash of boards without PSRAM, or of all.
-HEAP, FLASH, ANYWHERE = WEIGHTS = ("heap", "flash", "auto")
+# partition of their flash, from which they are read again for each token; "flash-mapped" lets
+# chips read them in place through their MMUs, which no silicon has confirmed; "auto" is in heaps
+# where these have room, and else in the flash of boards without PSRAM, or of all.
+HEAP, FLASH, FLASH_MAPPED, ANYWHERE = WEIGHTS = ("heap", "flash", "flash-mapped", "auto")
 MAX_SLOTS = 64  # sequences whose KV caches a chip may have
 BATCH_SLOTS = 8  # if several sequences are expected, but no option says how many
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from protocol.fragment import LEAST_MTU
 
 _STANDINS = Path(__file__).parent / "standins"
 _PARTITION = "partition.bin"  # see standins/flash/esp32.py
+_ENTRIES_IN_USE = 24  # from the first on, as an emulated ESP32-S3 had them
 _START = "from firmware.main import run; run()"
 _CONFIG = "config.json"
 _UART = "FEDERATION_UART", "FEDERATION_UART_NEXT"  # see standins/_uart.py
@@ -165,9 +167,13 @@ class SimulatedCluster:
                     _write(own, _standins(_STANDINS / "flash", arch), written)
                     _write_partition(own / _PARTITION, weights, weights_room)
                 config = content[_CONFIG]
+                mapping = mapping_environment(config)
+                if mapping:
+                    _write(own, _standins(_STANDINS / "mapped", arch), written)
                 own_radio = {
                     "FEDERATION_MAC": f"0242{chip:08x}",
                     "FEDERATION_MTU": str((mtus or {}).get(chip, LEAST_MTU)),
+                    **mapping,
                 }
                 self.chips[chip] = SimulatedChip(
                     chip, own, config, heap, {**environment, **own_radio}, *uarts[chip]
@@ -234,6 +240,22 @@ def _standins(folder: Path, arch: str) -> dict[str, bytes]:
         for path in folder.glob("*.py")
         if path.name != "__init__.py" or folder == _STANDINS
     }
+
+
+def mapping_environment(config: bytes, fault: str = "") -> dict[str, str]:
+    """Returns what a chip's stand-in of its MMU is told, as environment variables, nothing for a
+    chip that maps no weights.
+
+    config: the content of config.json; fault: what goes wrong, as
+    host/simulation/standins/mapped/_mmu.py lists it.
+    """
+    mapping = json.loads(config).get("weights", {}).get("map")
+    if not isinstance(mapping, list):
+        return {}
+    _, free, entries, window, *tables = mapping
+    where = "+".join(map(str, tables))
+    described = f"{window},{where},{entries},{free},{_ENTRIES_IN_USE},{fault}"
+    return {"FEDERATION_MMU": described}
 
 
 def _write_partition(path: Path, content: bytes, size: int) -> None:

@@ -38,6 +38,7 @@ Ready = namedtuple(
         "mtu",
         "firmware",
         "kernels",
+        "mapping",
     ),
 )
 Error = namedtuple("Error", ("code", "layer", "position", "text"))
@@ -65,13 +66,21 @@ def error_name(code: int) -> str:
 
 
 def decode_ready(payload: bytes) -> Ready:
-    """Decodes READY. kernels: the ones that run, "" from firmware that does not report them."""
+    """Decodes READY. kernels: the ones that run, "" from firmware that does not report them;
+    mapping: whether weights in flash are mapped, "" where they are not to be."""
     fields = unpack_fields("READY", READY_LAYOUT, payload)
     if fields[1] > STATE_READY:
         raise ProtocolError("READY payload has no such state")
     text = _decode_text("READY", payload[struct.calcsize(READY_LAYOUT) :])
-    firmware, _, kernels = text.partition("\0")
-    return Ready(*(fields + (firmware, kernels)))
+    firmware, _, said = text.partition("\0")
+    kernels, _, mapping = said.partition("\0")
+    return Ready(*(fields + (firmware, kernels, mapping)))
+
+
+def describe_mapping(ready: Ready) -> str:
+    """Returns how a chip reads weights that are to be mapped, to follow other text; "" where they
+    are not to be."""
+    return f", weights: flash, {ready.mapping}" if ready.mapping else ""
 
 
 def decode_error(payload: bytes) -> Error:

@@ -17,9 +17,15 @@ _FIRST = int(_FIRST)
 _SIZE = int(_SIZE) or os.stat(_FILE)[6]
 # Opened now: when its program runs, a stand-in board has another file system.
 _FILE = open(_FILE, "r+b")
-del os
 _LABEL = "weights"
 _ADDRESS = const(0x280000)
+# Of a chip that may map the partition alone: has pages appear where its MMU's table says so.
+_follow_table = None
+if os.getenv("FEDERATION_MMU"):
+    import _mmu
+
+    _follow_table = _mmu.start(_FILE, _FIRST, _SIZE, _ADDRESS)
+del os
 _SUBTYPE = const(0x06)
 _EIO = const(5)
 
@@ -56,6 +62,8 @@ class Partition:
 
     def readblocks(self, block_num, buf, offset=0):
         """Fills the buffer from the block `block_num` on, `offset` bytes behind its start."""
+        if _follow_table:
+            _follow_table()
         self._seek(block_num, buf, offset)
         if _FILE.readinto(buf) != len(buf):
             raise OSError(_EIO)

@@ -1,0 +1,1 @@
+"""Stand-ins of simulated chips that map their flash partition."""
