@@ -107,8 +107,8 @@ def _add_cluster_options(parser: Parser) -> None:
         " activations (all-gather)")
     add("--weights", choices=WEIGHTS,
         help="where chips keep their weights: in their heaps, or in the flash, from which they are"
-        " read for each token; flash-mapped reads them in place (docs/flash-mapped.md) (default: as before, and for the first board auto, which takes flash"
-        " where heaps are too small)")
+        " read for each token, with flash-mapped in place (docs/flash-mapped.md) (default: as"
+        " before, and for the first board auto, which takes flash where heaps are too small)")
     add("--slots", type=count_up_to(MAX_SLOTS), metavar="N",
         help="KV caches for so many sequences, which run together, as far as heaps allow (default:"
         " as before, and for the first board one; in a pipeline one more than stages)")

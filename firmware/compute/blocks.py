@@ -23,7 +23,8 @@ class Blocks:
     """The two buffers, what they hold, and the matrices that have buffers of their own.
 
     resident: for each offset in the partition at which such a matrix begins, its buffer and the
-    offset in it. mapped: the bytes of the partition that are mapped, from the first on. reads, ahead: the number of blocks read when needed, and read ahead.
+    offset in it. mapped: the bytes of the partition that are mapped, from the first on. reads,
+    ahead: the number of blocks read when needed, and read ahead.
     """
 
     mapped = b""

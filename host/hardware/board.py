@@ -58,8 +58,8 @@ class Uart:
 @dataclass(frozen=True)
 class Flash:
     """MicroPython's image, by its name and release as in the name of the official file, and the
-    flash. read_rate: bytes per second that a program reads, None if unknown; all other fields are
-    bytes."""
+    flash. read_rate: bytes per second that a program reads, map_rate: those through the MMU, None
+    if unknown; all other fields are bytes."""
 
     image: Text
     version: Text
@@ -68,6 +68,7 @@ class Flash:
     filesystem_offset: Count
     filesystem_size: Count
     read_rate: Count | None = None
+    map_rate: Count | None = None
 
 
 @dataclass(frozen=True)

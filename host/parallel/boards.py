@@ -257,16 +257,24 @@ def _with_tried_advice(problem: DoesNotFit, plan_for: Callable[[int], Plan]) -> 
 
 
 def _with_resident(
-    plan: Plan, heaps: Sequence[int], filling: Sequence[int], needs: Sequence[int]
+    plan: Plan,
+    heaps: Sequence[int],
+    filling: Sequence[int],
+    needs: Sequence[int],
+    boards: Sequence[Sequence[Board]],
 ) -> Plan:
     """Returns the plan with some matrices of the flash kept in what it leaves of large heaps.
 
-    heaps: bytes of each chip's; filling, needs: bytes of each shard's padding, and of its flash.
+    heaps: bytes of each chip's; filling, needs: bytes of each shard's padding, and of its flash;
+    boards: those that each chip may be.
     """
-    if plan.parallelism.weights not in (ANYWHERE, FLASH_MAPPED) or not any(needs):
+    weights = plan.parallelism.weights
+    if weights not in (ANYWHERE, FLASH_MAPPED) or not any(needs):
         return plan
 
     def room(shard: Shard) -> int:
+        if weights == FLASH_MAPPED and not all(map(_has_faster_heap, boards[shard.chip])):
+            return 0
         left = usable_heap(heaps[shard.chip]) - GROWTH_LEAVES - _BETWEEN - filling[shard.chip]
         config = plan.stage_of(shard.chip).shape.config
         sizes, elements = plan.local_sizes(shard), len(shard.elements)
@@ -276,13 +284,20 @@ def _with_resident(
     return replace(plan, resident=tuple(map(room, plan.shards)))
 
 
+def _has_faster_heap(board: Board) -> bool:
+    """Returns whether a board reads its PSRAM faster than flash that is mapped."""
+    mapped = board.flash.map_rate if board.flash else None
+    return bool(board.psram_kb and board.psram_rate and mapped and board.psram_rate > mapped)
+
+
 def _fitting(
     make: Callable[[list[int], list[int]], Plan],
     heaps: list[int],
     flash: Sequence[int],
     boards: Sequence[Sequence[Board]],
 ) -> Plan:
-    """Returns a plan for chips that also have room for the padding of their matrices.
+    """Returns a plan for chips that also have room for the padding of their matrices, and to map
+    them.
 
     How much padding there is depends on the plan, so plans are made with more and more bytes kept
     free until the padding fits.
@@ -308,8 +323,9 @@ def _fitting(
             plan.heap_need(shard).total + filling[shard.chip] > usable_heap(heaps[shard.chip])
             for shard in plan.shards
         ]
-        has_room = not any(lacking) or all(a <= b for a, b in zip(filling, kept, strict=True))
+        wanted = [of + plan.mapping_bytes(s) for s, of in zip(plan.shards, filling, strict=True)]
+        has_room = not any(lacking) or all(a <= b for a, b in zip(wanted, kept, strict=True))
         if has_room and not any(over):
-            return _with_resident(plan, heaps, filling, needs)
-        kept = [max(a, b) for a, b in zip(filling, kept, strict=True)]
+            return _with_resident(plan, heaps, filling, needs, boards)
+        kept = [max(a, b) for a, b in zip(wanted, kept, strict=True)]
         spared = [a + b for a, b in zip(spared, over or [0] * len(spared), strict=True)]

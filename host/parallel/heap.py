@@ -29,6 +29,9 @@ SIGNING, _WINDOW = 3_900, 12
 # What reading weights from flash adds (firmware/compute/blocks.py, and on a simulated chip its
 # stand-in of esp32).
 FLASH_CODE = 3_450
+# What mapping that partition adds, besides what says where matrices are: mostly, on a simulated
+# chip, the stand-in of its MMU (host/simulation/standins/mapped).
+MAPPED_CODE = 3_300
 # What naming the best rows of a large vocabulary adds (firmware/compute/candidates.py).
 CANDIDATES_CODE = 1_000
 # What firmware/links/ring.py adds.

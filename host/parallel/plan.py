@@ -14,8 +14,8 @@ from host.model.outline import Divisible
 from host.model.sampling import count_candidates
 from host.parallel.assignment import LocalSizes
 from host.parallel.flash import flash_bytes, resident_entries
-from host.parallel.heap import HeapNeed, padding_bytes
-from host.parallel.parallelism import ALL_REDUCED, Link, Parallelism
+from host.parallel.heap import MAPPED_CODE, SIXTH_STRINGS, HeapNeed, padding_bytes
+from host.parallel.parallelism import ALL_REDUCED, FLASH_MAPPED, Link, Parallelism
 from host.parallel.shape import Shape
 from host.parallel.synchronization import Synchronization, Widths
 
@@ -172,10 +172,25 @@ class Plan:
         shape, sizes = self.stage_of(shard.chip).shape, self.local_sizes(shard)
         need = self.strategy.heap_need(shape, shard.chip, sizes, len(shard.rows))
         need = self.strategy.settle_need(shape, shard, need)
-        if not (resident := self.resident_room(shard.chip)):
-            return need
-        entries = resident_entries(shape.config, sizes, len(shard.elements))
-        return replace(need, weights=need.weights + resident + entries)
+        resident = self.resident_room(shard.chip)
+        if resident and not self.maps(shard.chip):
+            resident += resident_entries(shape.config, sizes, len(shard.elements))
+        code = need.code + self.mapping_bytes(shard)
+        return replace(need, weights=need.weights + resident, code=code)
+
+    def maps(self, chip: int) -> bool:
+        """Returns whether a chip is to map its partition for weights."""
+        return self.parallelism.weights == FLASH_MAPPED and self.block(chip) > 0
+
+    def mapping_bytes(self, shard: Shard) -> int:
+        """Returns the bytes of a chip's heap that mapping takes. A chip that maps needs no buffers
+        for blocks, but they are counted too, because it must do with them otherwise."""
+        if not self.maps(shard.chip):
+            return 0
+        config = self.stage_of(shard.chip).shape.config
+        entries = resident_entries(config, self.local_sizes(shard), len(shard.elements))
+        has_strings = self.link.has_radio or self.strategy.keeps_residual
+        return MAPPED_CODE + entries + (0 if has_strings else SIXTH_STRINGS)
 
     def resident_room(self, chip: int) -> int:
         """Returns the bytes of a chip's heap in which matrices of its flash are kept."""
