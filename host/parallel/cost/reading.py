@@ -1,16 +1,19 @@
 """Models the reading of weights: from where each chip reads them for a token, and how fast.
 
 Reading weights in internal RAM takes no time beyond the instructions that multiply with them. From
-PSRAM they come through the cache, and from a flash partition through the driver, at the rates in
-the boards' files.
+PSRAM they come through the cache, and from a flash partition through the driver, or through the
+cache if it is mapped, at the rates in the boards' files.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from host.hardware.board import Board
+from host.hardware.kernels import matrix_padding
+from host.hardware.mmu import mapped_room
 from host.parallel.flash import split_resident
 from host.parallel.plan import Plan
 from host.parallel.synchronization import (
@@ -27,14 +30,14 @@ _PARTS = {
     PHASE_ATTENTION: (PHASE_ATTENTION, GATHERED_HEADS, FINISHED_ATTENTION),
     PHASE_FEED_FORWARD: (PHASE_FEED_FORWARD, GATHERED_UNITS, FINISHED_FEED_FORWARD),
 }
-RAM, PSRAM, FLASH = "RAM", "PSRAM", "flash"
+RAM, PSRAM, FLASH, MAPPED = "RAM", "PSRAM", "flash", "flash, mapped"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one chip reads from one place. place: RAM, PSRAM or FLASH; bytes: of weights that a
-    token uses, at one position; rate: bytes per second, None if reading takes no time of its own,
-    or the rate is unknown."""
+    """What one chip reads from one place. place: RAM, PSRAM, FLASH or MAPPED; bytes: of weights
+    that a token uses, at one position; rate: bytes per second, None if reading takes no time of its
+    own, or the rate is unknown."""
 
     place: str
     bytes: int
@@ -93,28 +96,61 @@ def phase_bytes(plan: Plan, chip: int, each: Synchronization) -> int:
 
 def read_weights(plan: Plan, chip: int, board: Board) -> list[Reading]:
     """Returns what a chip reads for a token from each place."""
-    resident, read = _split(plan, chip)
-    place, rate = weights_place(plan, chip, board)
-    readings = [Reading(place, sum(read.values()), rate)]
-    if resident:
-        fast, fast_rate = _heap_place(board)
-        readings.insert(0, Reading(fast, sum(resident.values()), fast_rate))
-    return readings
+    return [
+        Reading(place, sum(sizes.values()), rate)
+        for place, rate, sizes in _list_places(plan, chip, board)
+    ]
 
 
 def phase_rates(plan: Plan, chip: int, board: Board) -> dict[int, float]:
     """Returns the bytes per second at which a chip reads its weights in each phase in which
-    reading takes time; if some matrices are resident, the mean over all layers."""
-    resident, read = _split(plan, chip)
-    rate, fast = weights_place(plan, chip, board)[1], _heap_place(board)[1]
+    reading takes time; if matrices are in several places, the mean over all layers."""
+    passed = Counter[int]()
+    seconds: dict[int, float] = {}
+    for _, rate, sizes in _list_places(plan, chip, board):
+        for phase, size in sizes.items():
+            passed[phase] += size
+            if rate:
+                seconds[phase] = seconds.get(phase, 0.0) + size / rate
     rates = {}
-    for phase in resident | read:
-        size, slowly = resident.get(phase, 0), read.get(phase, 0)
-        seconds = (size / fast if fast else 0.0) + (slowly / rate if rate else 0.0)
-        if seconds:
+    for phase, duration in seconds.items():
+        if duration:
             for part in _PARTS.get(phase, (phase,)):
-                rates[part] = (size + slowly) / seconds
+                rates[part] = passed[phase] / duration
     return rates
+
+
+def _list_places(
+    plan: Plan, chip: int, board: Board
+) -> list[tuple[str, int | None, dict[int, int]]]:
+    """Returns each place from which a chip reads weights, at which rate, and how many bytes of
+    each phase."""
+    resident, read = _split(plan, chip)
+    places: list[tuple[str, int | None, dict[int, int]]] = []
+    if any(resident.values()):
+        places.append((*_heap_place(board), resident))
+    place, rate = weights_place(plan, chip, board)
+    if plan.maps(chip) and board.flash and mapped_room(board):
+        need = plan.flash_need(plan.shards[chip], matrix_padding(board.chip))
+        mapped, read = _split_mapped(read, max(0, need - mapped_room(board)))
+        places.append((MAPPED, board.flash.map_rate, mapped))
+        if not any(read.values()):
+            return places
+    return [*places, (place, rate, read)]
+
+
+def _split_mapped(
+    read: dict[int, int], beyond: int
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Returns the bytes of each phase that are mapped, and those that are not: the last `beyond`
+    bytes of the partition, which ends with the vocabulary."""
+    rest = {PHASE_VOCABULARY: min(beyond, read.get(PHASE_VOCABULARY, 0))}
+    beyond -= rest[PHASE_VOCABULARY]
+    layers = sum(size for phase, size in read.items() if phase != PHASE_VOCABULARY)
+    for phase, size in read.items():
+        if phase != PHASE_VOCABULARY:
+            rest[phase] = min(size, -(-size * beyond // layers)) if layers else 0
+    return {phase: size - rest[phase] for phase, size in read.items()}, rest
 
 
 def _split(plan: Plan, chip: int) -> tuple[dict[int, int], dict[int, int]]:
