@@ -95,10 +95,10 @@ def _find(tables, entries, free, page, pages):
     """Returns whether entries have to be written, the first of them, and how many there are, at
     most `pages`. Raises MapError if none is free."""
     first, last = tables[0], tables[-1]
-    at = find_mapped(first, last, entries, page, pages)
-    if at >= 0:
-        return False, at, pages
     for count in range(pages, 0, -1):
+        at = find_mapped(first, last, entries, page, count)
+        if at >= 0:
+            return False, at, count
         at = find_free(first, last, entries, free, count)
         if at >= 0:
             return True, at, count

@@ -12,6 +12,7 @@ from host.model.checkpoint import Config
 from host.model.quantization.caches import narrow_caches
 from host.model.quantization.quantize import quantize
 from host.model.sampling import LARGE_VOCABULARY
+from host.parallel import flash
 from host.parallel.heap import usable_heap
 from host.parallel.parallelism import (
     ALL_GATHER,
@@ -22,6 +23,7 @@ from host.parallel.parallelism import (
 )
 from host.parallel.refusal import DoesNotFit
 from host.parallel.strategies import find_strategy
+from protocol.shard_layout import VECTORS
 from tests.heap_use import kept_bytes
 from tests.host.tiny import random_checkpoint
 from tests.plans import stages_of, tensor_plan
@@ -39,12 +41,12 @@ def model():
     return quantize(random_checkpoint(STORIES))
 
 
-def verify_need(cluster):
-    """What is planned for each chip is what it has in use."""
+def verify_need(cluster, spared=0):
+    """What is planned for each chip is what it has in use, but for so many bytes."""
     used = kept_bytes(cluster.executor, cluster.coordinator)
     plan = cluster.executor.plan
     for shard in plan.shards:
-        over = plan.heap_need(shard).kept - used[shard.chip]
+        over = plan.heap_need(shard).kept - used[shard.chip] - spared
         assert -TOO_LITTLE <= over <= TOO_MUCH * used[shard.chip], (shard.chip, over)
 
 
@@ -166,6 +168,25 @@ def test_the_need_with_weights_in_flash_is_what_chips_use(model, parallelism, li
     )
     with open_cluster(model, of) as cluster:
         verify_need(cluster)
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "link"),
+    [
+        (HOST_REDUCE, "uart"),
+        (ALL_REDUCE, "espnow"),
+        pytest.param(HOST_REDUCE, "espnow", marks=pytest.mark.verify),
+        pytest.param(ALL_REDUCE, "uart", marks=pytest.mark.verify),
+        pytest.param(ALL_GATHER, "uart", marks=pytest.mark.verify),
+    ],
+)
+def test_the_need_with_mapped_weights_is_what_chips_use(model, parallelism, link):
+    """But for the buffers of blocks, which chips that map have no use for."""
+    of = SimulatedChips.alike(
+        3, link, context=64, parallelism=replace(parallelism, weights="flash-mapped")
+    )
+    with open_cluster(model, of) as cluster:
+        verify_need(cluster, 2 * (flash.BLOCK + VECTORS))
 
 
 @pytest.mark.parametrize("reduce", REDUCERS)

@@ -4,6 +4,7 @@ The default run takes a slice; `verify` runs every strategy on every link.
 """
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,7 @@ from host.launch import SimulatedChips, open_cluster
 from host.parallel import boards, flash
 from host.parallel.parallelism import ALL_GATHER, ALL_REDUCE, HOST_REDUCE
 from host.parallel.strategies import STRATEGIES
+from host.simulation import chips
 from tests.plans import stages_of
 from tests.system.conftest import STEPS
 from tests.system.reference_runs import assert_equals_reference
@@ -52,6 +54,32 @@ def test_a_slice_of_the_strategies(model, runs, strategy, chips, link):
 @TABLE.parametrize(ids=name_of)
 def test_every_strategy(model, runs, strategy, chips, link, prompt):
     assert_same_text(model, runs, [prompt], STEPS, in_flash(how(strategy, chips, link)))
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "link", "fault", "said"),
+    [
+        (HOST_REDUCE, "uart", "", "mapped"),
+        (ALL_REDUCE, "espnow", "", "mapped"),
+        (HOST_REDUCE, "espnow", "stale", "in blocks (SHA-256"),
+        pytest.param(ALL_GATHER, "uart", "", "mapped", marks=pytest.mark.verify),
+        pytest.param(stages_of(2, 5), "uart", "", "mapped", marks=pytest.mark.verify),
+        pytest.param(stages_of(5, 5), "ring", "", "mapped", marks=pytest.mark.verify),
+    ],
+)
+def test_mapped_partitions(model, runs, monkeypatch, parallelism, link, fault, said):
+    """Five chips read their partitions in place; where what is mapped is wrong, in blocks."""
+    told = partial(chips.mapping_environment, fault=fault)
+    monkeypatch.setattr(chips, "mapping_environment", told)
+    parallelism = replace(parallelism, weights="flash-mapped")
+    of = SimulatedChips.alike(5, link, parallelism=parallelism)
+    with open_cluster(model, of) as cluster:
+        assert not any(map(cluster.executor.plan.resident_room, range(5)))
+        assert all(ready.mapping.startswith(said) for ready in cluster.ready.values())
+        assert_equals_reference(cluster.executor, runs[2], 24)
+        assert {each.mapping for each in cluster.statistics()} == {
+            ready.mapping for ready in cluster.ready.values()
+        }
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ import uctypes
 _READ, _WRITE = 1, 2  # of mmap: access
 _SHARED, _PRIVATE, _FIXED, _ANONYMOUS, _NO_REPLACE = 1, 2, 0x10, 0x20, 0x100000
 _PAGE_BITS = 16
+_PROGRAM_PAGES = 31
 _STALE_AT = 0x2345
 
 
@@ -43,7 +44,7 @@ def start(file, first, size, address):
         table = uctypes.struct(where, words).words
         for at in range(entries):
             # Entries in use hold pages of the program; the last one is the bootloader's.
-            table[at] = at if at < used or at == entries - 1 else free
+            table[at] = 1 + at % _PROGRAM_PAGES if at < used or at == entries - 1 else free
         return table
 
     map_at(window, entries << _PAGE_BITS, 0, _PRIVATE | _ANONYMOUS | _NO_REPLACE)

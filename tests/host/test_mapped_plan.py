@@ -1,0 +1,117 @@
+"""Plans and files of chips that map their weights: what they take, and what the page says."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from host.build.bundle import chip_files, split_files
+from host.hardware.board import FILESYSTEM, PAGE, load, names
+from host.hardware.mmu import MMUS, map_settings, mapped_room
+from host.model.checkpoint import Config
+from host.model.outline import Outline
+from host.model.quantization.quantize import quantize
+from host.parallel.boards import BoardSet
+from host.parallel.cost.estimate import estimate
+from host.parallel.cost.reading import FLASH, MAPPED, PSRAM, phase_rates, read_weights
+from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE
+from protocol.messages import PHASE_ATTENTION, PHASE_VOCABULARY
+from tests.host.tiny import random_checkpoint
+from tests.simulation.launch import REPOSITORY
+
+# Of SmolLM2-135M and stories15M, with the widest sums that there can be.
+SMOLLM2 = Outline(Config(576, 1536, 30, 9, 3, 49_152, 8192), 32)
+STORIES15M = Outline(Config(288, 768, 6, 6, 6, 32_000, 256), 32)
+PAGE_TEXT = (REPOSITORY / "docs" / "large-models.md").read_text()
+
+
+def boards(name, count, weights, link="uart", mtu=None, context=256):
+    board = load(name).with_mtu(mtu) if mtu else load(name)
+    return BoardSet((board,) * count, link, context, False, "pins", weights=weights)
+
+
+def plan_of(of, model, parallelism=HOST_REDUCE):
+    return of.plan(model, replace(parallelism, weights=of.weights))
+
+
+@pytest.mark.parametrize(
+    ("weights", "row"), [("auto", "as they are"), ("flash-mapped", "flash mapped into memory")]
+)
+def test_the_page_says_what_is_modelled_of_ten_boards(weights, row):
+    """Sums are as wide as they can be here, and so is their time on the air, but for 6 %."""
+    of = boards("esp32s3-n16r8", 10, weights, "espnow", 1470)
+    modelled = estimate(plan_of(of, SMOLLM2, ALL_REDUCE), of).latency
+    rate, compute, reading, links = map(
+        float,
+        re.search(rf"^\| {row}.* \| (\S+) \| (\S+) s \| (\S+) s \| (\S+) s \|$", PAGE_TEXT, re.M)
+        .groups(),
+    )  # fmt: skip
+    assert compute == pytest.approx(modelled.compute, abs=0.005)
+    assert reading == pytest.approx(modelled.reading, abs=0.005)
+    assert links == pytest.approx(modelled.lines + modelled.air + modelled.waits, rel=0.06)
+    assert rate == pytest.approx(1 / (compute + reading + links), abs=0.005)
+    assert rate == pytest.approx(modelled.tokens_per_second, rel=0.03)
+
+
+def test_matrices_stay_in_psram_that_is_faster_and_all_others_are_mapped():
+    of = boards("esp32s3-n16r8", 10, "flash-mapped")
+    plan = plan_of(of, SMOLLM2)
+    in_blocks = plan_of(replace(of, weights="auto"), SMOLLM2)
+    assert plan.shards == in_blocks.shards
+    for chip in (0, 9):
+        resident, mapped = read_weights(plan, chip, of.boards[chip])
+        assert (resident.place, mapped.place, mapped.rate) == (PSRAM, MAPPED, 27_000_000)
+        before = read_weights(in_blocks, chip, of.boards[chip])
+        assert resident.bytes + mapped.bytes == sum(each.bytes for each in before)
+        assert resident.bytes == pytest.approx(before[0].bytes, rel=0.02)
+    assert not any(map(plan_of(replace(of, weights="flash"), SMOLLM2).resident_room, range(10)))
+
+
+def test_what_is_beyond_the_window_is_read_in_blocks():
+    """Of a 16 MB flash behind an ESP32, whose window is short; the vocabulary lies last."""
+    board = load("esp32")
+    board = replace(board, flash=replace(board.flash, size=0x1000000))
+    of = BoardSet((board,) * 6, "uart", 32, False, "pins", weights="flash-mapped")
+    plan = plan_of(of, STORIES15M)
+    mapped, flash = read_weights(plan, 0, board)
+    assert (mapped.place, flash.place) == (MAPPED, FLASH)
+    need = plan.flash_need(plan.shards[0], 2)
+    assert mapped.bytes + flash.bytes <= need
+    assert flash.bytes == pytest.approx(need - mapped_room(board), abs=32)
+    rates = phase_rates(plan, 0, board)
+    assert rates[PHASE_ATTENTION] == pytest.approx(board.flash.map_rate)
+    assert board.flash.read_rate < rates[PHASE_VOCABULARY] < board.flash.map_rate
+
+
+def test_a_chip_whose_mmu_is_not_known_reads_in_blocks():
+    of = boards("esp32c6", 14, "flash-mapped", context=32)
+    plan = plan_of(of, STORIES15M)
+    (flash,) = read_weights(plan, 0, of.boards[0])
+    assert (flash.place, flash.rate) == (FLASH, of.boards[0].flash.read_rate)
+    assert mapped_room(of.boards[0]) == 0
+    assert map_settings(of.boards[0]) == "the MMU of an esp32c6 is not known"
+
+
+def test_partitions_begin_with_a_page_and_fit_the_window():
+    """Those of all boards that come with the program, beside what their programs take."""
+    for board in map(load, names()):
+        if board.flash:
+            begin = board.flash.size - board.weights_room
+            assert begin % PAGE == 0
+            assert begin >= board.flash.filesystem_offset + FILESYSTEM or not board.weights_room
+        if board.chip in MMUS:
+            assert board.weights_room <= mapped_room(board)
+            assert board.flash.map_rate > board.flash.read_rate
+
+
+@pytest.mark.parametrize(("weights", "maps"), [("flash", False), ("flash-mapped", True)])
+def test_only_chips_that_map_have_the_code_and_the_addresses(weights, maps):
+    model, board = quantize(random_checkpoint()), load("esp32s3")
+    of = BoardSet((board,) * 2, "uart", 16, False, "pins", weights=weights)
+    plan = plan_of(of, model)
+    files = chip_files(model, plan, plan.shards[0], "xtensawin", {}, mapping=map_settings(board))
+    assert ("firmware/mapping.mpy" in files) == maps
+    settings = json.loads(files["config.json"])["weights"]
+    assert settings.get("map") == (MMUS["esp32s3"].settings if maps else None)
+    assert split_files(files)[1] == files["shard.bin"]
