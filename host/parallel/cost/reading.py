@@ -36,8 +36,8 @@ RAM, PSRAM, FLASH, MAPPED = "RAM", "PSRAM", "flash", "flash, mapped"
 @dataclass(frozen=True)
 class Reading:
     """What one chip reads from one place. place: RAM, PSRAM, FLASH or MAPPED; bytes: of weights
-    that a token uses, at one position; rate: bytes per second, None if reading takes no time of its
-    own, or the rate is unknown."""
+    that a token uses, at one position; rate: bytes per second, None if reading takes no time of
+    its own, or the rate is unknown."""
 
     place: str
     bytes: int
