@@ -68,14 +68,14 @@ def start(report_exception):
         kernels = kernel_choice.finish(config, kernels, node, weights)
         unload("firmware", "kernel_choice")
     node.firmware = "%s\0%s" % (config.get("firmware", ""), kernels)
-    if "map" in config.get("weights", ()):
-        node.firmware = "%s\0%s" % (node.firmware, config["weights"]["map"])
     finish(config, link, node)
     return board, node
 
 
 def finish(config, link, node):
     """Connects the link to the node: error reports of the radio, and changes of line speed."""
+    if "map" in config.get("weights", ()):
+        node.firmware = "%s\0%s" % (node.firmware, config["weights"]["map"])
     if hasattr(link, "radio"):
         link.radio.report = node.report
     if "baudrate" in config:

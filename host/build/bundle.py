@@ -27,7 +27,6 @@ from host.build.unrolling import FEWEST_PRODUCTS, PRODUCTS
 from host.errors import BuildError, naming_file
 from host.hardware.kernels import PASSES
 from host.model.quantized import QuantizedModel
-from host.parallel.parallelism import FLASH_MAPPED
 from host.parallel.plan import Plan, Shard
 from host.paths import SOURCES, cache_folder
 from protocol.shard_layout import DIGEST_SIZE
@@ -118,11 +117,8 @@ def chip_files(
     if checks_headers := plan.link.signed and not (kernels and answers_on_line):
         sources[_FRAME_CHECK] = header_check
     passes = _pass_kernels(plan, shard, columns, kernels)
-    maps = in_flash and plan.parallelism.weights == FLASH_MAPPED
-    for path in (
-        *(() if in_flash else _OF_FLASH), *(() if maps else (_MAPPING,)),
-        *(() if passes else (_PASSES,)),
-    ):  # fmt: skip
+    unused = (() if in_flash else _OF_FLASH) + (() if passes else (_PASSES,))
+    for path in unused + (() if plan.maps(shard.chip) else (_MAPPING,)):
         del sources[path]
     files = {
         place: chip_module(source, path, arch)
@@ -147,8 +143,7 @@ def chip_files(
         config = {"kernels": "auto", "native": digest(native), **config}
     files[SHARD] = file = shard_file(model, plan, shard, padding)
     if in_flash:
-        described = _describe_partition(file, plan, shard.chip)
-        config = {**config, "weights": {**described, **({"map": mapping} if maps else {})}}
+        config = {**config, "weights": _describe_partition(file, plan, shard.chip, mapping)}
     files["config.json"] = json.dumps(config).encode()
     return files
 
@@ -166,12 +161,15 @@ def _pass_kernels(
     return {PASS_KERNELS: source} if source else {}
 
 
-def _describe_partition(file: bytes, plan: Plan, chip: int) -> dict[str, object]:
-    """Returns what firmware/compute/partition.py is told of a chip's shard in flash."""
+def _describe_partition(
+    file: bytes, plan: Plan, chip: int, mapping: Sequence[object] | str
+) -> dict[str, object]:
+    """What firmware/compute/partition.py is told of a chip's shard in flash."""
     sha256, block = file[-DIGEST_SIZE:].hex(), plan.block(chip)
     settings = {"label": WEIGHTS, "size": len(file), "sha256": sha256, "block": block}
-    resident = plan.resident_room(chip)
-    return {**settings, "resident": resident} if resident else settings
+    if resident := plan.resident_room(chip):
+        settings["resident"] = resident
+    return {**settings, "map": mapping} if plan.maps(chip) else settings
 
 
 def split_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], bytes]:
