@@ -100,8 +100,8 @@ def chip_files(
 
     arch: mpy-cross's name of the processor; config: what firmware/startup.py reads; kernels: the
     machine code that the chip has beside viper's, if any; padding: of its matrices, whichever
-    kernels run (protocol/shard_layout.py); mapping: what host/hardware/mmu.py tells a chip whose
-    weights are to be mapped.
+    kernels run (protocol/shard_layout.py); mapping: what map_settings of host/hardware/mmu.py
+    returns.
     """
     sources = {
         path.relative_to(SOURCES).as_posix(): path.read_text() for path in chip_sources()
@@ -117,8 +117,7 @@ def chip_files(
     if checks_headers := plan.link.signed and not (kernels and answers_on_line):
         sources[_FRAME_CHECK] = header_check
     passes = _pass_kernels(plan, shard, columns, kernels)
-    unused = (() if in_flash else _OF_FLASH) + (() if passes else (_PASSES,))
-    for path in unused + (() if plan.maps(shard.chip) else (_MAPPING,)):
+    for path in _list_unused(plan, shard.chip, bool(passes)):
         del sources[path]
     files = {
         place: chip_module(source, path, arch)
@@ -146,6 +145,13 @@ def chip_files(
         config = {**config, "weights": _describe_partition(file, plan, shard.chip, mapping)}
     files["config.json"] = json.dumps(config).encode()
     return files
+
+
+def _list_unused(plan: Plan, chip: int, has_passes: bool) -> tuple[str, ...]:
+    """Returns the modules that a chip of the plan has no use for; has_passes: whether kernels take
+    several positions a pass."""
+    unused = () if plan.block(chip) else _OF_FLASH
+    return unused + (() if plan.maps(chip) else (_MAPPING,)) + (() if has_passes else (_PASSES,))
 
 
 def _pass_kernels(
