@@ -64,7 +64,7 @@ def test_a_chip_has_all_it_needs(arch: str, number: int) -> None:
     modules.remove("firmware/passes.mpy")  # of native kernels that take several positions
     # And those whose weights stay in flash.
     modules -= {"firmware/blocks.mpy", "firmware/partition.mpy", "protocol/flash_layout.mpy"}
-    modules.remove("firmware/mapping.mpy")  # which maps it
+    modules -= {"firmware/several.mpy", "firmware/mapping.mpy"}
     assert set(files) == modules | {"boot.py", "main.py", "config.json", "shard.bin"}
     for name in modules:
         assert files[name][:2] == b"M\x06"  # what MicroPython 1.23 and later load
