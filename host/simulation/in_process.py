@@ -58,7 +58,7 @@ class InProcessAir:
         self._radio.transmit(self._station, bytes(mac), bytes(message))
 
     def poll(self) -> None:
-        """Nothing to do: frames arrive while time passes."""
+        """Does nothing: frames arrive while time passes."""
 
     def wait(self, timeout_ms: int) -> None:
         """Lets time pass until the next frame arrives or the timeout.
@@ -75,7 +75,7 @@ class InProcessAir:
         self._radio.advance_to(limit_us if due_us is None else min(due_us, limit_us))
 
     def query(self) -> None:
-        """Nothing to do: the counts are always right."""
+        """Does nothing: the counts are always up to date."""
 
     def ticks_ms(self) -> int:
         """Returns the virtual time in milliseconds."""

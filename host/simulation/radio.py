@@ -3,13 +3,13 @@
 What it models, per transmitted frame:
 
 * A unicast frame reaches the one station of that address, a broadcast every other station, if
-  it listens on the sender's channel. Every receiver meets a fate of its own.
+  it listens on the sender's channel. Each receiver's fate is independent of the others'.
 * **Loss is end to end**: the probability that a receiver never gets the frame, after all the
-  retries that the MAC layer makes for a unicast frame. (A broadcast is not retried on the air,
-  so on hardware its loss is higher: give the loss that is meant.)
-* A unicast frame is acknowledged unless it was lost or nobody is there to hear it; a broadcast
-  always counts as acknowledged. An acknowledgement itself is never lost. What the receiver's
-  full buffer drops was acknowledged all the same, as on hardware.
+  retries that the MAC layer makes for a unicast frame. (A broadcast is not retried on the air, so
+  its loss is higher on hardware: choose the loss accordingly.)
+* A unicast frame is acknowledged unless it was lost, or no station has its address; a broadcast
+  always counts as acknowledged. Acknowledgements are never lost. A frame that the receiver's full
+  buffer drops was acknowledged, as on hardware.
 * A duplicated frame arrives twice, a corrupted one with one to three bytes changed (on hardware
   the frame check sequence hides this; here it stands for foreign and forged frames), a
   reordered one `reorder_us` late, so that the frames sent in that time overtake it.
@@ -17,8 +17,8 @@ What it models, per transmitted frame:
 
 It does not model airtime, collisions, range, or encryption.
 
-The fates on the link from A to B come from a generator of their own, seeded by (seed, A, B): the
-n-th frame from A to B always meets the same fate, however frames on other links interleave.
+Each link, from A to B, has its own random generator, seeded by (seed, A, B): so the n-th frame
+from A to B always has the same fate, however frames on other links interleave.
 """
 
 import heapq
@@ -71,14 +71,14 @@ class Counters:
     reordered: int = 0
     corrupted: int = 0
     overflowed: int = 0  # arrived and was acknowledged, but the receiver had no room
-    unheard: int = 0  # unicast to an address at which nobody listens
+    unheard: int = 0  # unicast to an address without a listening station
 
 
 Payload = bytes | memoryview
-# Called with the sender, the frame as it was sent (valid during the call only) and the RSSI in
-# dBm; False says that the receiver had no room.
+# Called with the sender, the frame (valid only during the call) and the RSSI in dBm; returns False
+# if the receiver has no room.
 Receive = Callable[["Station", Payload, int], bool | None]
-# Called once per transmitted frame: whether it was acknowledged.
+# Called once for each transmitted frame, with whether it was acknowledged.
 Respond = Callable[[bool], None]
 
 
@@ -105,7 +105,7 @@ class Station:
 class FakeRadio:
     """The air. Time is virtual: frames in flight arrive while `advance` runs.
 
-    Without delay a frame arrives within `transmit`. Raises ArgumentError for impairments out of
+    Without delay, frames arrive during `transmit`. Raises ArgumentError for impairments out of
     range.
     """
 
@@ -141,14 +141,14 @@ class FakeRadio:
         receive: Receive = _ignore_frame,
         respond: Respond = _ignore_response,
     ) -> Station:
-        """Puts a station on the air under this address, in place of any earlier one.
+        """Adds a station with this address, in place of any earlier one.
 
         receive: called with each frame that reaches it; respond: called for each frame that it
-        sends, with whether that was acknowledged. Raises ArgumentError, a ValueError, when the
-        address is not 6 bytes of a unicast address, or when there have been 255 different ones.
+        sends, with whether that was acknowledged. Raises ArgumentError, a ValueError, if `mac` is
+        not a unicast address of 6 bytes, or if there were already 255 different ones.
         """
         if len(mac) != 6 or mac[0] & 1:
-            raise ArgumentError(f"{mac.hex(':')} is no station's address")
+            raise ArgumentError(f"{mac.hex(':')} is not a unicast address of 6 bytes")
         self.leave(mac)
         number = self._numbers.setdefault(mac, len(self._numbers))
         if number >= MAX_STATIONS:
@@ -158,7 +158,7 @@ class FakeRadio:
         return station
 
     def leave(self, mac: bytes) -> None:
-        """Takes the station of this address off the air, if there is one."""
+        """Removes the station with this address, if there is one."""
         station = self._stations.pop(mac, None)
         if station is not None:
             station.present = False
@@ -185,11 +185,11 @@ class FakeRadio:
             sender.respond(acknowledged)
 
     def advance(self, microseconds: int) -> None:
-        """Lets time pass: everything due until then happens, in order of time."""
+        """Advances the clock; events that are due until then happen in order."""
         self.advance_to(self.now_us + microseconds)
 
     def advance_to(self, now_us: int) -> None:
-        """Lets time pass until `now_us`; a time already past changes nothing."""
+        """Advances the clock to `now_us`; does nothing if that is in the past."""
         while self._events and self._events[0][0] <= now_us:
             due_us, _, event = heapq.heappop(self._events)
             self.now_us = max(self.now_us, due_us)
@@ -198,11 +198,11 @@ class FakeRadio:
 
     @property
     def next_event_us(self) -> int | None:
-        """The time at which the next frame or response arrives, None when nothing is in flight."""
+        """When the next frame or response arrives, None if nothing is in flight."""
         return self._events[0][0] if self._events else None
 
     def _reach(self, sender: Station, receiver: Station, payload: Payload) -> bool:
-        """Returns whether the frame reaches the receiver, now or later."""
+        """Sends a frame to one receiver; returns whether it arrives, now or later."""
         if self._unimpaired:
             self._deliver(sender, receiver, payload)
             return True
@@ -255,7 +255,7 @@ class FakeRadio:
         return fate
 
     def _schedule(self, late_us: int, event: Callable[[], object]) -> None:
-        # The running number keeps events of the same time in the order of their making.
+        # The number keeps events of the same time in the order in which they were scheduled.
         self._scheduled += 1
         heapq.heappush(self._events, (self.now_us + late_us, self._scheduled, event))
 

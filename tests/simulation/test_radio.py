@@ -208,7 +208,7 @@ def test_impossible_impairments_are_refused(impairment, message):
 def test_impossible_addresses_and_a_256th_station_are_refused():
     radio = FakeRadio()
     for mac in (BROADCAST, b"short", b"\x01" * 6):
-        with pytest.raises(ValueError, match="no station's address"):
+        with pytest.raises(ValueError, match="is not a unicast address"):
             Listener(radio, mac)
     for number in range(255):
         Listener(radio, bytes([2, 0, 0, 0, 1, number]))

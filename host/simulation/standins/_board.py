@@ -67,15 +67,15 @@ class Pin:
     __call__ = value
 
     def on(self):
-        """Set the level to 1."""
+        """Sets the level to 1."""
         self.value(1)
 
     def off(self):
-        """Set the level to 0."""
+        """Sets the level to 0."""
         self.value(0)
 
     def toggle(self):
-        """Set the other level."""
+        """Inverts the level."""
         self.value(not self.value())
 
 

@@ -38,13 +38,13 @@ def watch(stream, source):
 
 
 def unwatch(stream, source):
-    """Undo watch()."""
+    """Undoes watch()."""
     _poller.unregister(stream)
     _sources.remove(source)
 
 
 def idle():
-    """Return as soon as there is something to receive, at the latest after 10 ms."""
+    """Returns as soon as there is something to receive, at the latest after 10 ms."""
     # Input that was not read from a stream wakes the poller at once: no need to look at it first.
     for source in _sources:
         if source.held():

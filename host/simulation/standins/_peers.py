@@ -46,11 +46,11 @@ class Peers:
         return [mac for mac in self._known if not mac[0] & 1]
 
     def count(self):
-        """(peers, encrypted peers)."""
+        """Returns (peers, encrypted peers)."""
         return len(self._known), len([mac for mac in self._known if self._known[mac][3]])
 
     def add(self, mac, lmk, channel, ifidx, encrypt):
-        """Register an address; what is None has its default."""
+        """Registers an address; each argument that is None has its default."""
         mac = _of_length(mac, ADDR_LEN)
         peer = self._changed(mac, [bytes(KEY_LEN), 0, 0, False], lmk, channel, ifidx, encrypt)
         if mac in self._known:
@@ -60,13 +60,13 @@ class Peers:
         self._known[mac] = peer
 
     def change(self, mac, lmk, channel, ifidx, encrypt):
-        """Change what is not None of a peer."""
+        """Changes the settings of a peer that are not None."""
         peer = list(self.get(mac))
         mac = bytes(mac)
         self._known[mac] = self._changed(mac, peer, lmk, channel, ifidx, encrypt)
 
     def remove(self, mac):
-        """Forget a peer."""
+        """Removes a peer."""
         self.get(mac)
         del self._known[bytes(mac)]
 

@@ -77,7 +77,7 @@ class UART(io.IOBase):
         invert=0,
         flow=0,
     ):
-        """Configure; a baud rate, pins and framing have no effect here."""
+        """Configures the UART; a baud rate, pins and framing have no effect here."""
         if bits not in (5, 6, 7, 8):
             raise ValueError("invalid data bits")
         if stop not in (1, 2):
@@ -92,7 +92,7 @@ class UART(io.IOBase):
         self._timeout_char = timeout_char
 
     def deinit(self):
-        """Turn it off; init() turns it on again."""
+        """Turns the UART off; init() turns it on again."""
         if self._ring is not None:
             _idle.unwatch(self._file, self)
             self._ring = None
@@ -105,7 +105,8 @@ class UART(io.IOBase):
         return self._ring.any()
 
     def read(self, nbytes=-1):
-        """Up to nbytes, without it all that is waiting; None when nothing came in `timeout`."""
+        """Returns at most nbytes, without it all that is waiting; None if nothing came within
+        `timeout`."""
         waiting = self._await(nbytes if nbytes >= 0 else self._rxbuf)
         if not waiting:
             return None
@@ -145,15 +146,15 @@ class UART(io.IOBase):
         return total
 
     def flush(self):
-        """Nothing to wait for: write() returned when the line had everything."""
+        """Does nothing: write() returned when the line had taken everything."""
         self._require_on()
 
     def txdone(self):
-        """True."""
+        """Returns True."""
         return True
 
     def ioctl(self, request, flags):
-        """Support for select.poll()."""
+        """Supports select.poll()."""
         if request == _MP_STREAM_FLUSH:
             return 0
         if request != _MP_STREAM_POLL:
@@ -176,7 +177,7 @@ class UART(io.IOBase):
             raise OSError(_EINVAL)
 
     def _take_in(self):
-        """Move what has arrived into the ring; what it has no room for is lost."""
+        """Moves what has arrived into the ring; bytes for which it has no room are lost."""
         self._require_on()
         chunk = self._chunk
         try:

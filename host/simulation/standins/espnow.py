@@ -146,13 +146,13 @@ class ESPNow(io.IOBase):
         raise ValueError("unknown config param")
 
     def irq(self, callback):
-        """Have callback(self) run soon after a frame has arrived; None ends it."""
+        """Makes callback(self) run soon after a frame has arrived; None ends that."""
         if callback is not None and not callable(callback):
             raise ValueError("invalid handler")
         self._callback = callback
 
     def stats(self):
-        """(frames sent, responses, failures, frames received, frames dropped)."""
+        """Returns (frames sent, responses, failures, frames received, frames dropped)."""
         air = self._air
         if air.responses < self._sent:
             air.query()
@@ -162,7 +162,8 @@ class ESPNow(io.IOBase):
     # Sending and receiving
 
     def send(self, mac, msg=_MISSING, sync=True):
-        """Send to a peer, or without an address to all; False if one did not acknowledge."""
+        """Sends to a peer or, without an address, to all peers; returns False if one did not
+        acknowledge."""
         self._require_active()
         if msg is _MISSING:
             msg = mac
@@ -236,11 +237,12 @@ class ESPNow(io.IOBase):
         return length
 
     def irecv(self, timeout_ms=None):
-        """[mac, message], the same list and bytearray each time; (None, None) on timeout."""
+        """Returns [mac, message], the same list and bytearray each time; (None, None) on
+        timeout."""
         return self._data if self.recvinto(self._data, timeout_ms) else _NOTHING
 
     def recv(self, timeout_ms=None):
-        """[mac, message] in new bytes; (None, None) on timeout."""
+        """Returns [mac, message] as new bytes; (None, None) on timeout."""
         if self.recvinto(self._data, timeout_ms):
             return [bytes(self._data[0]), bytes(self._data[1])]
         return _NOTHING
@@ -258,7 +260,7 @@ class ESPNow(io.IOBase):
         return self.irecv()
 
     def ioctl(self, request, flags):
-        """Support for select.poll()."""
+        """Supports select.poll()."""
         if request != _MP_STREAM_POLL:
             return -_EINVAL
         return flags & (_POLLOUT | _POLLIN if self.waiting() else _POLLOUT)
@@ -266,28 +268,28 @@ class ESPNow(io.IOBase):
     # Peers
 
     def set_pmk(self, pmk):
-        """Set the primary key, 16 bytes."""
+        """Sets the primary key, 16 bytes."""
         self._require_active()
         if len(pmk) != KEY_LEN:
             raise ValueError("invalid buffer length")
 
     def add_peer(self, mac, lmk=None, channel=None, ifidx=None, encrypt=None):
-        """Register an address, so that frames can be sent to it."""
+        """Registers an address, so that frames can be sent to it."""
         self._require_active()
         self._peers.add(mac, lmk, channel, ifidx, encrypt)
 
     def mod_peer(self, mac, lmk=None, channel=None, ifidx=None, encrypt=None):
-        """Change what is given of a registered peer."""
+        """Changes the given settings of a registered peer."""
         self._require_active()
         self._peers.change(mac, lmk, channel, ifidx, encrypt)
 
     def del_peer(self, mac):
-        """Forget a peer."""
+        """Removes a peer."""
         self._require_active()
         self._peers.remove(mac)
 
     def get_peer(self, mac):
-        """(mac, lmk, channel, ifidx, encrypt) of a peer."""
+        """Returns (mac, lmk, channel, ifidx, encrypt) of a peer."""
         self._require_active()
         return (bytes(mac),) + tuple(self._peers.get(mac))
 
@@ -298,7 +300,7 @@ class ESPNow(io.IOBase):
         return tuple([self.get_peer(mac) for mac in self._peers.unicast()])
 
     def peer_count(self):
-        """(peers, encrypted peers)."""
+        """Returns (peers, encrypted peers)."""
         self._require_active()
         return self._peers.count()
 

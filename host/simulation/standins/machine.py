@@ -25,12 +25,12 @@ def unique_id():
 
 
 def reset():
-    """Start again from nothing."""
+    """Restarts the chip, as after power-on."""
     sys.exit(_RESET_EXIT + _HARD_RESET)
 
 
 def soft_reset():
-    """Start the interpreter again."""
+    """Restarts the interpreter."""
     sys.exit(_RESET_EXIT + _SOFT_RESET)
 
 

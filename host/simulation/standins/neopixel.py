@@ -21,5 +21,5 @@ class NeoPixel:
         return self._colours[index]
 
     def write(self):
-        """Show the colours."""
+        """Shows the colours."""
         self.written[:] = self._colours

@@ -58,11 +58,11 @@ class WLAN:
         return self._air.up
 
     def isconnected(self):
-        """False: there is no access point."""
+        """Returns False: there is no access point."""
         return False
 
     def disconnect(self):
-        """Nothing to do; OSError when the interface is not active."""
+        """Does nothing; raises OSError if the interface is not active."""
         self._require_started()
 
     def status(self):
