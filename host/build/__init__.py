@@ -1,1 +1,1 @@
-"""What is put on a chip: firmware, kernels, shard file, configuration."""
+"""Builds what is put on a chip: firmware, kernels, shard file, configuration."""

@@ -1,10 +1,10 @@
-"""Source of the viper kernel of attention, written out for a head size.
+"""Generates the viper kernel of attention, unrolled for a head size.
 
-All heads of a chip go in one call, for a call from bytecode takes as long as several positions.
-What the loops need most is in the first two parameters, which mpy-cross keeps in registers; an
-integer that is cast to a pointer where it is used serves as one. Locals h0, h1, ... are the query
-while scores are made, and the sums of weighted values after: beyond some 250 locals viper goes
-wrong on Xtensa.
+All heads of a chip are computed in one call, because a call from bytecode takes as long as several
+positions. The values that loops need most are in the first two parameters, which mpy-cross keeps
+in registers; there an integer serves as a pointer, with a cast where it is used. Locals h0, h1,
+... are first the query and later the sums of weighted values: with more than some 250 locals,
+viper generates wrong code on Xtensa.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from functools import partial
 
 from host.build.unrolling import PRODUCTS, lines, per_turn, summed, turns
 
-# The parts of a head's work in their order. A kernel that stops after an earlier one serves only
-# to count instructions.
+# The parts of a head's work in order. Kernels that stop after an earlier part serve only to count
+# instructions.
 PARTS = ("scores", "softmax", "mean")
 
 _ATTEND = '''
@@ -40,8 +40,8 @@ def attend(
         rows = ptr32(int(rows) + 4)
 '''
 
-# Keys are stored with an offset that makes all scores of a head greater by the same: neither
-# their differences nor their order show it, and they still fit 32 bits.
+# Keys are stored with an offset, which adds the same number to all scores of a head: neither their
+# differences nor their order change, and they still fit 32 bits.
 _SCORES = """
         scores = ptr32(begin)
         at = int(keys) + rows[0] * {stride}
@@ -92,8 +92,8 @@ WEIGHT = """
             ptr32(at)[{index}] = acc
 """
 
-# Weights are first shifted right until their sum has about 15 bits. Where those of all positions
-# of a turn are 0 there is nothing to multiply: so it is in a third of the turns at position 128 of
+# Weights are first shifted right until their sum has about 15 bits. If those of all positions of a
+# turn are 0, nothing is multiplied: that is the case in a third of the turns at position 128 of
 # stories260K.
 _MEAN = """
         by = 0
@@ -132,7 +132,7 @@ def attention_kernel(
     head_dim: int, parts: Iterable[str] = PARTS, products: int = PRODUCTS
 ) -> str:
     """Returns the source of `attend` for heads of this size; parts: the first of PARTS; products:
-    as kernel_source's."""
+    as for kernel_source."""
     made = {"scores": _scores, "softmax": _softmax, "mean": _mean}
     text = "\n".join(made[part](head_dim, products).strip("\n") for part in parts)
     return _ATTEND.format(size=head_dim, parts=text)
@@ -180,8 +180,8 @@ def _mean(size: int, most: int) -> str:
 
 
 def _mean_turn(size: int, positions: int, header: str) -> str:
-    """Sums of several positions go through `acc`, for it is in a register; the weight of one
-    position lies there."""
+    """Returns code that sums up several positions in `acc`, which is in a register, and holds the
+    weight of one position."""
     names = [f"w{p}" for p in range(positions)] if positions > 1 else ["acc"]
     load = [f"{name} = ptr32(acc)[{p}] + at >> by" for p, name in enumerate(names)]
     if positions > 1:
@@ -196,7 +196,8 @@ def _mean_turn(size: int, positions: int, header: str) -> str:
 
 
 def _weighted(element: int, size: int, weights: list[str]) -> Iterable[str]:
-    """One element's sum with the values of several positions under their weights added."""
+    """Returns code that adds the weighted values of several positions to the sum of one
+    element."""
     last = len(weights) - 1
     for p, weight in enumerate(weights):
         to = f"h{element}" if p == last else "acc"

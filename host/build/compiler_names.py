@@ -1,8 +1,8 @@
-"""Leaves out of a chip's code the imports of names that MicroPython's compiler knows by itself.
+"""Removes imports of names that only MicroPython's compiler uses from a chip's code.
 
-`const`, the decorators `micropython.viper` and `micropython.native`, and viper's types mean
-something to the compiler and nothing to what it compiles; but each import of one would be code
-that runs, and an entry of the module's namespace.
+`const`, the decorators `micropython.viper` and `micropython.native`, and viper's types are
+instructions for the compiler; importing them would add code that runs, and entries in the module's
+namespace.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ _NAMES = ("const", "micropython", *_TYPES)
 
 
 def drop_compiler_names(source: str) -> str:
-    """Returns the source without imports of these names, where nothing but the compiler needs
-    them.
+    """Returns the source without imports of these names that only the compiler needs.
 
     Raises ValueError if such an import shares a line with another statement.
     """
@@ -45,7 +44,7 @@ def drop_compiler_names(source: str) -> str:
 
 
 def _known(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yields the nodes of names that the compiler takes in, and that no code looks up."""
+    """Yields the nodes of names that the compiler handles, so that no code looks them up."""
     for node in ast.walk(tree):
         match node:
             case ast.Assign(

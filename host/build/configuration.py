@@ -1,4 +1,4 @@
-"""What firmware/startup.py reads: a chip's place in the cluster, its role, and its links."""
+"""Makes a chip's configuration, which firmware/startup.py reads: its place, role and links."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ from host.parallel.parallelism import FEWEST_IN_TURN, Link
 from host.parallel.plan import Plan, Shard
 from host.parallel.shape import LONGEST_RXBUF
 
-CHANNEL = 1  # of Wi-Fi, on which all chips of a cluster meet, unless federation.toml says another
+CHANNEL = 1  # of Wi-Fi, for all chips of a cluster, unless federation.toml has another one
 SIMULATED_UART = {"id": 1, "baudrate": 921600}
 
-# The line that is the board's REPL port, its only one where it hangs on one USB cable.
+# The line at the board's REPL port, the only one for a board on a single USB cable.
 REPL_UART: dict[str, int | str] = {"id": "repl"}
-# Frames to and from such a chip: MicroPython's ring for stdin holds 260 bytes and loses what comes
-# beyond while the chip computes, so a frame fits it whole as it is on the line (COBS adds two).
+# The longest frame to and from such a chip: MicroPython's ring for stdin holds 260 bytes, and
+# loses more that arrives while the chip computes. So a whole frame fits, as it is on the line
+# (COBS adds two bytes).
 REPL_MTU = 250
 
-KERNELS = ("auto", "viper", "native")  # what a user may ask of a chip's kernels
+KERNELS = ("auto", "viper", "native")  # the user's choices of kernels
 
-# How long BOOT or Ctrl-C keep a board that starts at its prompt.
+# For how long BOOT or Ctrl-C keep a starting board at its prompt.
 _PROMPT_MS = 2000
 # Longer than any turn of a chip's loop, garbage collection in 8 MB included.
 _WATCHDOG_MS = 8000
 
 
 def board_uart(uart: Uart) -> dict[str, int]:
-    """Settings of machine.UART for a board whose link is a UART of its own, on pins."""
+    """Returns the settings of machine.UART for a board with its link on the pins of a second
+    UART."""
     return {
         "id": uart.number,
         "tx": uart.tx,
@@ -43,7 +45,7 @@ def board_uart(uart: Uart) -> dict[str, int]:
 
 
 def board_settings(board: Board) -> dict[str, object]:
-    """Returns what firmware/board.py makes use of on a board: clock, BOOT button, LED, times."""
+    """Returns what firmware/board.py uses of a board: clock, BOOT button, LED, times."""
     settings: dict[str, object] = {"prompt_ms": _PROMPT_MS, "watchdog_ms": _WATCHDOG_MS}
     if board.clock_mhz:
         settings["clock_mhz"] = board.clock_mhz
@@ -68,10 +70,10 @@ def configuration(
 ) -> dict[str, object]:
     """Returns the configuration of the chip that owns `shard`.
 
-    uart: settings of its machine.UART, whose buffer is made long enough, or REPL_UART; rate: for
-    `ESPNow.config`, None if it is not to be set; key: of the cluster, empty for frames that
-    are not signed; channel: of Wi-Fi; board: its board_settings, None for a simulated chip;
-    kernels: one of KERNELS; fast: whether the host may have the serial line go faster.
+    uart: settings of its machine.UART, with a buffer that is made long enough, or REPL_UART; rate:
+    for `ESPNow.config`, None if it is not to be set; key: of the cluster, empty for unsigned
+    frames; channel: of Wi-Fi; board: its board_settings, None for a simulated chip; kernels: one
+    of KERNELS; fast: whether the host may raise the speed of the serial line.
     """
     shape, strategy = plan.stage_of(shard.chip).shape, plan.strategy
     mtu = shape.mtu
@@ -91,7 +93,7 @@ def configuration(
     if kernels != "auto":
         config["kernels"] = kernels
     has_line = uart["id"] != REPL_UART["id"] and (gateway or mtu is None)
-    if fast and has_line and not plan.link.is_ring:  # in which no line can change alone
+    if fast and has_line and not plan.link.is_ring:  # lines of a ring cannot change one by one
         config["baudrate"] = uart["baudrate"]
     if plan.link.is_ring:
         config["timeout"] = ceil(1e3 * around_seconds(plan))
@@ -102,7 +104,7 @@ def configuration(
         radio = {"channel": channel, "rxbuf": rxbuf, "mtu": mtu}
         if rate is not None:
             radio["rate"] = rate
-        # On the simulated air nothing collides.
+        # Frames do not collide on the simulated air.
         slot = slot_seconds(plan, find_rate(rate)) if board is not None else 0
         if slot and len(plan.stage_of(shard.chip).chips) >= FEWEST_IN_TURN:
             radio["slot"] = round(1e6 * slot)

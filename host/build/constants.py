@@ -1,8 +1,8 @@
-"""Whole numbers that chip modules import of one another, written into the code that uses them.
+"""Replaces constants that chip modules import from one another by their values.
 
-MicroPython folds `const` only within a module. What another module imports costs a name in the
-table of strings, an entry in the namespace of both, and a look-up at each use. A chip's files
-are compiled together, so here they are as good as constants of the module itself. Lines keep their
+MicroPython folds `const` only within a module. A constant of another module costs a name in the
+table of strings, an entry in both namespaces, and a look-up at each use. A chip's files are
+compiled together, so here they cost no more than the module's own constants. Lines keep their
 numbers, for tracebacks.
 """
 
@@ -17,11 +17,12 @@ from host.build.source_edits import Edit, check_alone, edited, own_imports, with
 
 
 def inline_constants(source: str, *, keeps_names: bool = False) -> str:
-    """Returns the source of a chip's module with other modules' numbers in place of their names,
-    and its own numbers, which then nobody asks it for, private unless it keeps their names.
+    """Returns the source of a chip's module with other modules' numbers in place of their names.
+    Its own constants, which no module imports any more, become private, unless their names must
+    stay.
 
-    Raises ValueError if that would change what the code does: a constant has its name to
-    itself, and stands above what uses it; an import that names one has its lines to itself.
+    Raises ValueError if that would change what the code does: a constant's name must mean nothing
+    else, and be defined above its uses; an import that names one must have its lines to itself.
     """
     tree = ast.parse(source)
     nodes = list(ast.walk(tree))
@@ -44,7 +45,7 @@ def inline_constants(source: str, *, keeps_names: bool = False) -> str:
 
 
 def _numbers(statement: ast.ImportFrom) -> dict[str, str]:
-    """Returns what it imports that is a whole number and named as a constant, as source."""
+    """Returns the whole numbers that a module imports under names of constants, as source."""
     assert statement.module is not None
     found = {}
     for alias in statement.names:
@@ -58,7 +59,8 @@ def _numbers(statement: ast.ImportFrom) -> dict[str, str]:
 def _check_names(
     nodes: list[ast.AST], values: dict[str, str], private: dict[str, str]
 ) -> None:
-    """Raises ValueError if a constant's name is another thing's too, or used above it."""
+    """Raises ValueError if a constant's name also means something else, or is used before it is
+    defined."""
     bound = Counter(_bound(nodes, values))
     for name in values:
         if bound[name]:
@@ -76,8 +78,8 @@ def _check_names(
 
 
 def _bound(nodes: list[ast.AST], imported: Container[str] = ()) -> Iterator[str]:
-    """Yields each name, as often as something gives it a value or says where it does; `imported`:
-    but for the imports of these from modules of ours."""
+    """Yields each name once for each binding or scope declaration; `imported`: whose imports from
+    the project's modules do not count."""
     ours = set(map(id, own_imports(nodes)))
     for node in nodes:
         match node:
@@ -96,8 +98,8 @@ def _bound(nodes: list[ast.AST], imported: Container[str] = ()) -> Iterator[str]
 
 
 def _own_constants(tree: ast.Module, nodes: list[ast.AST]) -> Iterator[str]:
-    """Public names that the module gives to `const(...)`, unless they are taken as private ones.
-    MicroPython makes a number of a private constant, and keeps no name."""
+    """Returns the public names that the module assigns `const(...)` to, unless their private form
+    is taken. MicroPython folds a private constant, and keeps no name."""
     taken = {node.id for node in nodes if isinstance(node, ast.Name)} | set(_bound(nodes))
     for statement in tree.body:
         match statement:

@@ -1,6 +1,6 @@
-"""Leaves the texts of ProtocolErrors out of a chip's code, whose heap they would take.
+"""Removes the texts of ProtocolErrors from a chip's code, to save heap.
 
-A chip drops and counts what a malformed frame makes it raise: nobody reads why.
+A chip drops malformed frames and counts them, without showing a text.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Source of the viper kernels whose code depends on the model's shapes.
+"""Generates the viper kernels that depend on the model's shapes.
 
-A matrix-vector kernel is written out for its number of columns: all inputs sit in locals and a
-multiply-accumulate is one load, one multiplication and one addition, in the order
-`acc = w * x + acc` that viper compiles best. The same is done for attention at the model's head
-size (attention_kernel.py), in blocks of elements where that is large (wide_attention_kernel.py).
-The source goes through mpy-cross like any other firmware file.
+A matrix-vector kernel is unrolled for its number of columns: all inputs are in locals, and a
+multiply-accumulate is one load, one multiplication and one addition, in the order `acc = w * x +
+acc` that viper compiles best. The same is done for attention at the model's head size
+(attention_kernel.py), in blocks of elements if that is large (wide_attention_kernel.py). The
+source goes through mpy-cross like any other firmware file.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from host.build.unrolling import PRODUCTS, lines, per_turn, summed, turns
 from host.build.wide_attention_kernel import wide_attention_kernel
 from host.model.checkpoint import Config
 
-# Viper goes wrong silently beyond some 250 locals on Xtensa, and a byte load's literal index ends
-# at 255: 192 inputs leave room for both.
+# With more than some 250 locals viper silently generates wrong code on Xtensa, and the literal
+# index of a byte load is at most 255: 192 inputs leave room for both.
 MAX_COLUMNS = 192
 
 _MATVEC = '''
@@ -45,7 +45,7 @@ _MATVEC_LOOP = """
 
 
 def column_blocks(columns: int) -> list[tuple[int, int]]:
-    """(first column, columns) of the blocks in which a matrix is stored and multiplied."""
+    """Returns (first column, columns) of the blocks in which a matrix is stored and multiplied."""
     count = -(-columns // MAX_COLUMNS)
     edges = [columns * i // count for i in range(count + 1)]
     return [(low, high - low) for low, high in pairwise(edges)]
@@ -93,7 +93,7 @@ def kernel_source(
 def model_kernels(
     config: Config, columns: Iterable[int], padding: int = 1, products: int = PRODUCTS
 ) -> str:
-    """The same for a model with these dimensions."""
+    """Returns what kernel_source does, for a model with these dimensions."""
     options = {"qk_norm": config.qk_norm, "int8_kv": config.int8_kv}
     return kernel_source(columns, config.head_dim, padding, products, **options)
 
@@ -141,7 +141,8 @@ def _matvec(columns: int, adds: bool, most: int) -> str:
 
 
 def _row(columns: int, row: int, adds: bool) -> list[str]:
-    """One output: the first product takes the bias, or all add to what stands in y."""
+    """Returns code for one output: the first product adds the bias, or all add to the value in
+    y."""
     sums = ["acc" if adds else "bias", *["acc"] * (columns - 1)]
     start = [f"acc = y[{row}] + bias"] if adds else []
     first = columns * row

@@ -1,8 +1,8 @@
-"""Source of the viper kernel `rotate` of models that normalize each head's query and key.
+"""Generates the viper kernel `rotate` for models that normalize each head's query and key.
 
-It takes the place of firmware/compute/kernels.py's in a chip's module of kernels, with the same
-arguments, and does what host/model/arithmetic.py's rms_normalize and rotate do, one head after
-another. What the norms need stands behind the scales that `rescale` takes.
+It replaces that of firmware/compute/kernels.py in a chip's module of kernels, with the same
+arguments, and does what rms_normalize and rotate of host/model/arithmetic.py do, one head after
+another. The numbers of the norms follow the scales of `rescale`.
 """
 
 from __future__ import annotations

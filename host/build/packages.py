@@ -1,8 +1,8 @@
 """Flattens the packages of firmware/: on a chip each package and each longer name costs heap.
 
-`firmware/compute/attention.py` is `firmware/attention.mpy` on a chip, and its module, in
-tracebacks too, `firmware.attention`. So each file of firmware/ has a name of its own, whatever its
-folder. Lines keep their numbers.
+`firmware/compute/attention.py` becomes `firmware/attention.mpy` on a chip, and its module
+`firmware.attention`, also in tracebacks. So file names are unique in firmware/, across folders.
+Lines keep their numbers.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ _PACKAGES = re.compile(r"\bfirmware\.(?:" + "|".join(_FOLDERS) + r")\b")
 
 
 def flatten_imports(source: str) -> str:
-    """Returns the source with the names that modules have on a chip, in strings too."""
+    """Returns the source with the names that modules have on a chip, also in strings."""
     return _PACKAGES.sub("firmware", source)
 
 
 def chip_path(path: str) -> str | None:
-    """Returns where a chip has the module of a source file; None for a package that it does not
-    have."""
+    """Returns the path of a source file's module on a chip; None for a package, which a chip does
+    not have."""
     folder, _, name = path.rpartition("/")
     top, _, inner = folder.partition("/")
     if inner in _FOLDERS and name == "__init__.py":

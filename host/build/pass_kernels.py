@@ -1,8 +1,8 @@
-"""Source of the viper twins of matrix kernels that take several positions a pass.
+"""Generates the viper twins of matrix kernels that compute several positions in a pass.
 
-Machine code of ours reads a matrix once for all of them. Its twin says what it gives in the fewest
-lines, on matrices as protocol/shard_layout.py has them, and is in no chip's memory: chips with
-viper's kernels multiply for one position after another, which is what native ones are proved by.
+The project's machine code reads a matrix once for all of them. Its twin specifies the result in as
+few lines as possible, on matrices as in protocol/shard_layout.py. It is on no chip: chips with
+viper's kernels multiply for one position after another, and native kernels are proved by that.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from host.build.kernels import column_blocks
 from protocol.shard_layout import PAIRS, VECTORS
 
-# Positions of a pass at most, and where rows are filled up, columns of a matrix, for of each
-# position the inputs are on the stack.
+# The most positions in a pass and, if rows are padded, the most columns of a matrix: the inputs of
+# each position are on the stack.
 MOST_POSITIONS = 4
 MOST_COLUMNS = 288
 
@@ -69,7 +69,7 @@ def pass_kernel(columns: int, padding: int, adds: bool = False) -> str:
 
 
 def pass_name(columns: int, adds: bool) -> str:
-    """Returns what the kernel is called."""
+    """Returns the name of a kernel."""
     return f"matmul_add_{columns}" if adds else f"matmul_{columns}"
 
 
@@ -77,8 +77,8 @@ def pass_source(
     matrix_columns: Iterable[int], padding: int, counts: Sequence[int] = (MOST_POSITIONS,)
 ) -> str:
     """Returns the module `firmware/compute/pass_kernels.py` for matrices of these column counts,
-    as kernel_source's; "" where it has none. padding: how matrices are stored; counts: how many
-    positions go together, the most first."""
+    as for kernel_source; "" if it would have none. padding: how matrices are stored; counts: the
+    numbers of positions computed together, the largest first."""
     shapes = sorted(set(matrix_columns))
     if padding == 1:
         blocks = {columns: column_blocks(columns) for columns in shapes}

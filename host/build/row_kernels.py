@@ -1,9 +1,9 @@
-"""Source of the viper twins of matrix kernels that take whole rows.
+"""Generates the viper twins of matrix kernels for whole rows.
 
-Machine code of ESP32 and S3 wants rows filled up to PAIRS or VECTORS columns, as
+The machine code for ESP32 and S3 needs rows padded to PAIRS or VECTORS columns, as
 protocol/shard_layout.py describes. Its twin works on the same weights: it proves the machine code
-at a chip's first start, and takes its place where that is wrong. Inputs go into locals, a block of
-columns after the other.
+at a chip's first start, and replaces it if that is wrong. Inputs are in locals, one block of
+columns after another.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from host.build.unrolling import lines, summed
 from protocol.shard_layout import PAIRS
 
-# A byte load's literal index ends at 255: half as many columns where rows lie in pairs.
+# The literal index of a byte load is at most 255: half as many columns if rows are in pairs.
 _BLOCK = {PAIRS: 112}
 _BLOCK_OF_ROWS = 192
 
@@ -42,7 +42,7 @@ _ROWS = """
         y = ptr32(int(y) + 4)
 """
 
-# The upper row of a pair is stored with its sign: the flip of a byte's highest bit adds 128.
+# The upper row of a pair is stored as int8: flipping a byte's highest bit adds 128.
 _PAIRS = """
     end = int(w) + (rows >> 1) * {stride}
     while int(w) < end:
@@ -70,7 +70,7 @@ def row_kernel(columns: int, padding: int) -> str:
 
 
 def _block(columns: range, filled: int, padding: int) -> str:
-    """Returns what these columns add to y."""
+    """Returns code that adds the products of these columns to y."""
     count = len(columns)
     in_pairs = padding == PAIRS
     inputs = _INPUTS.format(
@@ -95,8 +95,8 @@ def _block(columns: range, filled: int, padding: int) -> str:
 
 
 def _row(row: int, adds: bool, weights: list[str]) -> Iterable[str]:
-    """One output: the products of the block, and what stood in y before where it is not the
-    first."""
+    """Returns code for one output: the products of the block and, except for the first block, the
+    value in y."""
     yield f"acc = y[{row}] + bias" if adds else "acc = bias"
     for i, weight in enumerate(weights):
         yield f"acc = {weight} * x{i} + acc"

@@ -33,7 +33,7 @@ from protocol.shard_layout import (
 
 
 def shard_file(model: QuantizedModel, plan: Plan, shard: Shard, padding: int = 1) -> bytes:
-    """Returns the file of the chip that holds `shard`, with matrices as its kernels want them: see
+    """Returns the shard file of a chip, with matrices in the layout of its kernels: see
     protocol/shard_layout.py."""
     block = plan.block(shard.chip)
     numbers = {"columns": padding, **_header(model, plan, shard)}
@@ -59,8 +59,8 @@ def shard_file(model: QuantizedModel, plan: Plan, shard: Shard, padding: int = 1
 
 
 class _Body:
-    """What a shard file has before its SHA-256. block: the header's, 0 if matrices lie behind
-    their multipliers; else they come behind all else (protocol/flash_layout.py)."""
+    """The content of a shard file before its SHA-256. block: the header's, 0 if each layer's
+    matrices follow its multipliers; else all matrices come last (protocol/flash_layout.py)."""
 
     def __init__(self, padding: int, block: int) -> None:
         self._padding, self._block = padding, block
@@ -70,11 +70,11 @@ class _Body:
         self._places: list[tuple[int, int]] = []
 
     def add(self, *parts: bytes) -> None:
-        """Takes what comes next."""
+        """Appends content."""
         self._parts += parts
 
     def add_matrices(self, multipliers: bytes, weights: Iterable[NDArray[np.int8]]) -> None:
-        """Takes the multipliers and matrices of a layer, or of the vocabulary."""
+        """Appends the multipliers and matrices of a layer, or of the vocabulary."""
         head = _aligned(multipliers, self._padding)
         stored = [stored_matrix(weight, self._padding, self._block) for weight in weights]
         if not self._block:
@@ -86,7 +86,7 @@ class _Body:
         self._matrices += stored
 
     def join(self) -> bytes:
-        """Returns all of it."""
+        """Returns the whole content."""
         if self._block:
             first = sum(map(len, self._parts))
             first += -first % VECTORS
@@ -97,13 +97,12 @@ class _Body:
 
 
 def shard_digest(file: bytes) -> bytes:
-    """Returns what a chip's READY says of its shard file: the first bytes of the SHA-256 that ends
-    it."""
+    """Returns what a READY reports of the shard file: the first bytes of its SHA-256."""
     return file[-hashlib.sha256().digest_size :][:HASH_SIZE]
 
 
 def matrix_columns(model: QuantizedModel, shard: Shard) -> set[int]:
-    """Column counts of the matrices in a shard: the shapes that its kernels are generated for."""
+    """Returns the column counts of the matrices in a shard, for which kernels are generated."""
     config = model.config
     if shard.elements:
         return {config.dim, config.heads * config.head_dim, config.hidden_dim}
@@ -112,7 +111,7 @@ def matrix_columns(model: QuantizedModel, shard: Shard) -> set[int]:
 
 
 def _layers(model: QuantizedModel, plan: Plan, shard: Shard) -> list[QuantizedLayer]:
-    """Returns those that a chip has a part in."""
+    """Returns the layers in which a chip takes part."""
     held = plan.stage_of(shard.chip).layers
     return list(model.layers[held.start : held.stop])
 
@@ -190,9 +189,9 @@ def _norm(gain: Gain, limit: int) -> list[int]:
 def _layer_parts(
     layer: QuantizedLayer, shard: Shard, head_dim: int, columns: Sequence[int] | None
 ) -> tuple[bytes, Iterator[NDArray[np.int8]]]:
-    """Returns a layer's multipliers, and its matrices in order, made as they are asked for.
+    """Returns a layer's multipliers, and its matrices in order, each made when it is taken.
 
-    columns: of the output projection, of which the chip has rows, None if it has columns.
+    columns: those of the output projection, if the chip has rows of it; None if it has columns.
     """
     q_rows = head_rows(shard.heads, head_dim)
     kv_rows = head_rows(shard.kv_heads, head_dim)
@@ -238,7 +237,7 @@ def _columns_of(linear: Linear, columns: ArrayLike) -> Linear:
 
 
 def stored_matrix(weight: NDArray[np.int8], padding: int, block: int = 0) -> bytes:
-    """Returns a matrix as protocol/shard_layout.py has it; block: the header's."""
+    """Returns a matrix in the layout of protocol/shard_layout.py; block: the header's."""
     if not weight.size:
         return b""
     if block and padding == VECTORS:
@@ -266,7 +265,7 @@ def _stored_whole(weight: NDArray[np.int8], padding: int) -> bytes:
 
 
 def _aligned(content: bytes, size: int) -> bytes:
-    """Returns the content with zeros behind it, up to a multiple of `size` bytes."""
+    """Returns the content padded with zeros to a multiple of `size` bytes."""
     return content + bytes(-len(content) % size)
 
 

@@ -10,7 +10,8 @@ _PACKAGES = ("firmware", "protocol")
 
 
 class Edit(NamedTuple):
-    """Text in place of what a line (from 1) has from byte `start` to byte `end`, None: its end."""
+    """A replacement of a line (from 1) from byte `start` to byte `end`, None for the line's end,
+    by `text`."""
 
     line: int
     start: int
@@ -19,14 +20,14 @@ class Edit(NamedTuple):
 
 
 def own_imports(nodes: Iterable[ast.AST]) -> Iterator[ast.ImportFrom]:
-    """Statements that import names from a module of ours."""
+    """Returns the statements that import names from the project's modules."""
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in _PACKAGES:
             yield node
 
 
 def without_names(statement: ast.ImportFrom, names: Container[str]) -> Iterator[Edit]:
-    """Edits that leave the rest of an import in its first line."""
+    """Returns edits that leave an import's other names, on its first line."""
     kept = ", ".join(
         alias.name + (f" as {alias.asname}" if alias.asname else "")
         for alias in statement.names

@@ -1,17 +1,18 @@
-"""What the generators of kernels share: loops written out, several rows or positions a turn."""
+"""What kernel generators have in common: unrolled loops, with several rows or positions in a
+turn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
 # Multiplications in one turn of a loop over rows or positions: more would save little, and code
-# takes memory. And where the code is only to be there in case.
+# takes memory. The second number is for code that is only a fallback.
 PRODUCTS, FEWEST_PRODUCTS = 64, 1
 
 
 def per_turn(products: int, most: int) -> int:
-    """Returns how many rows or positions of so many products go into a turn, which has `most` of
-    these if it has several: a power of two."""
+    """Returns how many rows or positions of `products` products go into a turn: a power of two,
+    for `most` products if there are several."""
     several = 1
     while 2 * several * products <= most:
         several *= 2
@@ -21,10 +22,11 @@ def per_turn(products: int, most: int) -> int:
 def turns(
     products: int, most: int, single: str, whole: str, turn: Callable[[int, str], str]
 ) -> str:
-    """Two loops over rows or positions of so many products each.
+    """Returns two loops over rows or positions of `products` products each.
 
-    First one by one what does not fill a turn of `per_turn`, while `single` holds, then in such
-    turns while `whole` holds. turn(count, header) gives a loop's code.
+    The first takes one at a time, while `single` holds, until the rest fills turns of `per_turn`;
+    the second takes such turns while `whole` holds. turn(count, header) returns the code of a
+    loop.
     """
     several = per_turn(products, most)
     made = turn(several, f"while {whole}:")
@@ -34,10 +36,10 @@ def turns(
 
 
 def summed(names: Iterable[str]) -> str:
-    """Returns the expression that adds them up."""
+    """Returns the expression of their sum."""
     return "(" + " + ".join(names) + ")"
 
 
 def lines(indent: int, texts: Iterable[str]) -> str:
-    """Returns the texts as lines, indented by so many spaces."""
+    """Returns the texts as lines, indented by `indent` spaces."""
     return "\n".join(" " * indent + text for text in texts)

@@ -1,8 +1,9 @@
-"""Source of the viper kernel of attention for heads whose elements do not fit in locals.
+"""Generates the viper kernel of attention for heads with more elements than fit in locals.
 
-What it computes is what the docstring of host/build/attention_kernel.py's `attend` says. A query,
-and a head's mean, is taken in blocks of elements, each of which passes over all positions: the
-sums of scores stand in the buffer of scores meanwhile, and weights are shifted there once.
+It computes what the docstring of `attend` in host/build/attention_kernel.py says. A query, and a
+head's mean, is divided into blocks of elements, and each block passes over all positions:
+meanwhile the sums of scores are in the buffer of scores, where weights are shifted once.
+
 Int8 caches have such kernels for heads of all sizes (host/build/int8_kernels.py): a row's shift is
 applied to its score, and to its weight, instead of to its elements.
 """
@@ -159,7 +160,7 @@ def wide_attention_kernel(size: int, is_int8: bool = False) -> str:
 
 
 def _scores(count: int, stride: int, loop: str, is_int8: bool) -> str:
-    """Adds to all scores what a block of `count` elements contributes."""
+    """Returns code that adds the products of a block of `count` elements to all scores."""
     pointer, width = ("ptr8", count) if is_int8 else ("ptr16", 2 * count)
     load = [f"h{i} = q[{i}]" for i in range(count)]
     if is_int8:
@@ -174,7 +175,7 @@ def _scores(count: int, stride: int, loop: str, is_int8: bool) -> str:
 
 
 def _means(count: int, stride: int, loop: str, is_int8: bool) -> str:
-    """Writes the means of a block of `count` elements."""
+    """Returns code that computes the means of a block of `count` elements."""
     pointer, width = ("ptr8", count) if is_int8 else ("ptr16", 2 * count)
     return _indented(_MEANS.format(
         loop=loop,
