@@ -1,4 +1,5 @@
-"""What writes the data of the shipped model and trains it. Nothing here is needed to run it."""
+"""Generates the training data of the shipped model, and trains it. Nothing here is needed to run
+it."""
 
 import sys
 

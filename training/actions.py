@@ -1,9 +1,9 @@
-"""What a device does, and how people ask for it: the parts that all devices' phrases are made of.
+"""Actions of devices and the ways to ask for them: the building blocks of all devices' phrases.
 
 A pattern is plain text with choices in parentheses, "(turn|switch) on {target}", and slots:
 {target} a device at a place ("the kitchen light"), {where} the place alone ("in the kitchen"),
 {place} the place as a thing ("the kitchen"), {r} the place before a noun ("kitchen "), {value} the
-action's value. A pattern without {target} tells the device by its own words.
+action's value. A pattern without {target} names the device by its own words.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from training.spoken import Said
 
 
 class Action(NamedTuple):
-    """What a device does: `answer` as an action line has it, {value} being the value's slot."""
+    """An action of a device. answer: as in an action line, with {value} for its value."""
 
     device: str
     answer: str
@@ -26,7 +26,7 @@ class Action(NamedTuple):
 
 
 def one_of(table: dict[str, tuple[str, ...]]) -> Callable[[Random], Said]:
-    """Draws an entry of `table`, said by one of its names."""
+    """Draws an entry of `table`, and one of its names."""
     entries = tuple(table.items())
 
     def drawn(random: Random) -> Said:
@@ -78,7 +78,7 @@ STATE = (
 
 
 def switched(device: str) -> tuple[Action, ...]:
-    """Returns what every device can do that is switched on and off."""
+    """Returns the actions of every device that is switched on and off."""
     return (
         Action(device, "on", "switch", SWITCH_ON),
         Action(device, "off", "switch", SWITCH_OFF),

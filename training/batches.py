@@ -1,4 +1,5 @@
-"""Batches of training commands as tokens, drawn anew from the grammar, none twice."""
+"""Makes batches of training commands as tokens, drawn anew from the grammar, none of them
+twice."""
 
 from __future__ import annotations
 
@@ -18,29 +19,30 @@ from training.grammar import SEED, Command, Grammar, held_out_commands
 TOKENIZER_COMMANDS = 50_000
 CONTEXT = 128  # positions: the longest command and its action, and some to spare
 BATCH = 128  # commands
-CHUNK = 64  # batches that are drawn together and sorted by length, so that few tokens pad
+CHUNK = 64  # batches that are drawn together and sorted by length, so that little is padding
 NEWLINE = FIRST_BYTE_TOKEN + ord("\n")
 PADDING = 0
-# How much a token of the command counts against one of the action. What counts is the action, but
-# the host calibrates quantization on text that the model makes up: so it learns commands as well.
+# The weight of a token of the command, relative to one of the action. The action is what matters,
+# but the host calibrates quantization on text that the model generates, so it learns commands as
+# well.
 COMMAND_WEIGHT = 0.04
 
 
 @cache
 def held_out_texts() -> frozenset[str]:
-    """Returns the commands that the model is judged by, with symbols."""
+    """Returns the commands for the evaluation of the model, with symbols."""
     return frozenset(command.text for command in held_out_commands())
 
 
 def training_commands(seed: int, unseen: frozenset[str] = frozenset()) -> Iterator[Command]:
-    """Commands without end; none is one that the model is judged by, nor, with symbols in the
-    place of names, one of `unseen`."""
+    """Yields commands without end; none is one of the evaluation nor, with symbols in place of
+    names, one of `unseen`."""
     excluded = held_out_texts() | unseen
     return (one for one in Grammar(seed).commands() if one.text not in excluded)
 
 
 def tokenizer_texts(unseen: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Returns what the tokenizer's merges are learnt from; letters that are not ASCII's stay
+    """Returns the texts from which the tokenizer's merges are learnt; letters outside ASCII stay
     bytes."""
     ascii_ones = (one for one in training_commands(SEED, unseen) if one.text.isascii())
     commands = islice(ascii_ones, TOKENIZER_COMMANDS)
@@ -48,7 +50,8 @@ def tokenizer_texts(unseen: frozenset[str] = frozenset()) -> Iterator[str]:
 
 
 class Batch(NamedTuple):
-    """Tokens [commands, positions], those that follow, and how much each of these counts."""
+    """Tokens [commands, positions], the tokens that follow each, and the weight of each of these
+    in the loss."""
 
     tokens: NDArray[np.int64]
     targets: NDArray[np.int64]
@@ -61,7 +64,7 @@ def sequence_of(encoder: Encoder, command: Command) -> list[int]:
 
 
 def batch(sequences: list[list[int]]) -> Batch:
-    """`sequences` of tokens side by side."""
+    """Returns sequences of tokens as one batch."""
     padded = np.full((len(sequences), max(map(len, sequences))), PADDING, np.int64)
     for row, sequence in zip(padded, sequences, strict=True):
         row[: len(sequence)] = sequence
@@ -72,7 +75,8 @@ def batch(sequences: list[list[int]]) -> Batch:
 
 
 def batches(encoder: Encoder, first: int, unseen: frozenset[str] = frozenset()) -> Iterator[Batch]:
-    """Batches from number `first` on, without end: batch n is the same wherever one starts."""
+    """Yields batches from number `first` on, without end: batch n is the same wherever one
+    starts."""
     chunk, skipped = divmod(first, CHUNK)
     while True:
         commands = training_commands(SEED + 2 + chunk, unseen)

@@ -1,8 +1,8 @@
 """The tokenizer of the shipped model: byte-pair merges learnt from commands, in llama2.c's format.
 
-Tokens 0, 1, 2 are unknown, BOS, EOS; 3 to 258 the bytes, of which printable ASCII characters are
-written as themselves, so that merges start from them and no token is spent twice; then merges,
-the earlier the higher their score.
+Tokens 0, 1, 2 are unknown, BOS, EOS; 3 to 258 are the bytes, with printable ASCII characters
+written as themselves, so that merges start from them and no token is duplicated; then come the
+merges, with higher scores for earlier ones.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from host.model.tokenizers.bpe import FIRST_BYTE_TOKEN, LONGEST_LENGTH, TOKEN_HE
 VOCABULARY = 512
 SPECIAL = (b"<unk>", b"\n<s>\n", b"\n</s>\n")  # as in llama2.c's files
 PRINTABLE = range(0x20, 0x7F)
-# What merges stay within: a word with the space before it. A digit is a token of its own, so
-# that every number is read and written in the same way, and so is a symbol that stands for a name.
+# Merges stay within a word with the space before it. Each digit is a token of its own, so that all
+# numbers are read and written in the same way, and so is each symbol that stands for a name.
 WORD = r" ?[A-Z]| ?[^\s\dA-Z]+|\d| |\n"
 _WORDS = re.compile(r" ?[^ \n]+|[ \n]")
 
@@ -28,8 +28,7 @@ def byte_piece(byte: int) -> bytes:
 
 
 def trained(texts: Iterable[str]) -> BpeTokenizer:
-    """Returns a tokenizer of VOCABULARY tokens whose merges are the most frequent ones of
-    `texts`."""
+    """Returns a tokenizer of VOCABULARY tokens, with the most frequent merges of `texts`."""
     from tokenizers import Regex, models, pre_tokenizers
     from tokenizers import Tokenizer as Learner
     from tokenizers.trainers import BpeTrainer
@@ -51,7 +50,7 @@ def trained(texts: Iterable[str]) -> BpeTokenizer:
 
 
 def save(tokenizer: BpeTokenizer, path: str | Path) -> None:
-    """Writes `tokenizer` as a file of llama2.c."""
+    """Writes `tokenizer` in the format of llama2.c."""
     with open(path, "wb") as file:
         file.write(LONGEST_LENGTH.pack(max(map(len, tokenizer.pieces))))
         for piece, score in zip(tokenizer.pieces, tokenizer.scores, strict=True):
@@ -59,9 +58,10 @@ def save(tokenizer: BpeTokenizer, path: str | Path) -> None:
 
 
 class Encoder:
-    """The tokens that BpeTokenizer.encode gives, word by word and each word but once.
+    """Gives the same tokens as BpeTokenizer.encode, but encodes word by word, and each word only
+    once.
 
-    It holds for vocabularies without a token that goes on over a space or a line's end.
+    That holds for vocabularies without tokens that extend beyond a space or a line end.
     """
 
     def __init__(self, tokenizer: BpeTokenizer) -> None:
@@ -69,7 +69,7 @@ class Encoder:
         self._words: dict[str, list[int]] = {}
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of `text`, which is not empty, after BOS."""
+        """Returns the tokens of `text`, which must not be empty, after BOS."""
         tokens = self._tokenizer.encode("")
         for word in _WORDS.findall(f" {text}"):
             if word not in self._words:

@@ -1,4 +1,4 @@
-"""How sure the model must be: the trade-off between what it refuses and what it should have.
+"""Chooses how sure the model must be: a trade-off between wrong actions and wrong refusals.
 
     python -m training.calibrate TABLE            # prints it
     python -m training.calibrate TABLE --write    # and writes thresholds beside the model
@@ -42,11 +42,12 @@ from host.paths import HOME_MODEL
 
 STEPS = (LOWEST, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
 MOST_ACCEPTED = 0.02
-SAFEST = 0.9  # the least that is asked for where a door would be unlocked
+SAFEST = 0.9  # the lowest threshold for unlocking a door
 
 
 def refuse(answers: Sequence[Judged], least: float, dangerous: float) -> list[str]:
-    """Returns the lines of answers, "unknown" where the model is not sure enough."""
+    """Returns the lines of answers, with "unknown" for answers of which the model is not sure
+    enough."""
     return [
         one.text if one.confidence >= (dangerous if risks(one.text) else least) else UNKNOWN
         for one in answers
@@ -54,7 +55,7 @@ def refuse(answers: Sequence[Judged], least: float, dangerous: float) -> list[st
 
 
 def risks(line: str) -> bool:
-    """Returns whether a line does what should not be done by mistake."""
+    """Returns whether a line does something dangerous."""
     return any((action.device, action.verb) in DANGEROUS for action in parse_line(line))
 
 
@@ -77,8 +78,9 @@ def choose(commands: Sequence[Command], answers: Sequence[Judged]) -> tuple[floa
 
 
 def rows(commands: Sequence[Command], answers: Sequence[Judged]) -> list[list[str]]:
-    """Returns a row for each threshold: right of what is to be done, acted upon of what is not, by
-    group, unlocked of what was to be, and unlocked that was not named."""
+    """Returns a row for each threshold: commands that were answered correctly, commands that were
+    acted upon although they should be refused, by group, and what was unlocked, rightly and
+    wrongly."""
     groups = dict.fromkeys(one.group for one in commands if is_to_be_refused(one))
     opened = [at for at, one in enumerate(commands) if risks(one.expected)]
     table = []
@@ -110,7 +112,7 @@ def _cell(fraction: Fraction) -> str:
 
 
 def write(path: Path, least: float, dangerous: float) -> None:
-    """Puts the thresholds into a prompt format. Raises ModelError for one that has none."""
+    """Writes the thresholds into a prompt format. Raises ModelError if it has none."""
     text = path.read_text(encoding="utf-8")
     for name, value in (("least", least), ("dangerous", dangerous)):
         text, found = re.subn(rf"(?m)^{name} = [\d.]+", f"{name} = {value:g}", text)
@@ -120,7 +122,7 @@ def write(path: Path, least: float, dangerous: float) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the table, and writes thresholds. Raises ModelError."""
+    """Prints the table, and writes thresholds if asked to. Raises ModelError."""
     source = loading.load_model(options.model, None)
     form = replace(source.prompt_format, confidence=ANY)
     commands = load_commands(options.table)

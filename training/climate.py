@@ -1,4 +1,4 @@
-"""How people ask for warmth and for cold, and what they say to blow air."""
+"""Ways to ask for heating and cooling, and to ask fans to blow air."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXTREME = (
 
 
 def thermal(device: str, warmer: tuple[str, ...], cooler: tuple[str, ...]) -> tuple[Action, ...]:
-    """Returns what both a heating and an air conditioning do."""
+    """Returns the actions that heating and air conditioning have in common."""
     warmer = (
         *warmer, "make {target} (warmer|hotter)",
         "(raise|increase|turn up|up) the temperature (of|on) {target}",

@@ -1,4 +1,4 @@
-"""What training alone needs, into the checkout's virtual environment.
+"""Installs the packages that only training needs into the checkout's virtual environment.
 
 python -m training.environment
 """
@@ -21,7 +21,7 @@ def read_requirements(pyproject: Path) -> list[str]:
 
 
 def main() -> None:
-    """Installs them."""
+    """Installs the packages."""
     needed = read_requirements(SOURCES / "pyproject.toml")
     print(f"train: {', '.join(needed)} and what they need", flush=True)
     try:

@@ -1,4 +1,4 @@
-"""Fills the slots of sentences that are for no device of a home: people, cities, food and so."""
+"""Fills the slots of sentences that no device can carry out: people, cities, food and the like."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Filler:
         }
 
     def fill(self, pattern: str) -> str:
-        """`pattern` with a choice of each of its alternatives and a word in each slot."""
+        """Returns `pattern` with a choice of each of its alternatives and a word in each slot."""
         text = chosen(self.random, pattern)
         for _ in range(MOST_SLOTS):
             if "{" not in text:

@@ -1,4 +1,4 @@
-"""Home commands and their action lines: what the shipped model learns, and what it is judged by.
+"""Home commands and their action lines, for training the shipped model and for evaluating it.
 
     python -m training.grammar          # prints a few of each category
 
@@ -25,7 +25,7 @@ from training.style import contracted, misheard, misspelt, polite
 from training.unknown import Unknown
 
 SEED = 20261130
-# How many of each category, in proportion, as people ask for them.
+# Relative frequencies of categories, as people use them.
 SHARES = {
     "switch": 150,
     "level": 130,
@@ -41,12 +41,12 @@ SHARES = {
     "several": 80,
     "unknown": 480,
 }
-INTENTS = 0.2  # of the training commands are Home Assistant's sentences
-# Training has more of what is the hardest to learn; what is to be refused keeps its part of all.
+INTENTS = 0.2  # fraction of training commands that are Home Assistant's sentences
+# Training has more commands of the hardest categories; the fraction to be refused stays the same.
 TRAINING_SHARES = {**SHARES, "timer": 290, "delayed": 130, "several": 240, "unknown": 560}
 HELD_OUT_SHARES = {**SHARES, "unknown": 220}
-TYPING_ERRORS = 0.1  # of the training commands
-HELD_OUT_TYPING_ERRORS = 50  # of the held-out ones, a category of its own
+TYPING_ERRORS = 0.1  # fraction of training commands with one
+HELD_OUT_TYPING_ERRORS = 50  # held-out commands with one, a category of its own
 JOINTS = (
     " and ",
     " and ",
@@ -62,8 +62,8 @@ JOINTS = (
 
 
 class Command(NamedTuple):
-    """A command and the action line that answers it, both with symbols in the place of names; its
-    combinations; and both as people write them, empty if a device has a name of its own."""
+    """A command and its action line, both with symbols in place of names; its combinations; and
+    both as people write them, empty if a device has a name of its own."""
 
     text: str
     action: str
@@ -84,7 +84,7 @@ class Grammar:
         self.intents = Intents(random, self.unknown.filler.place)
 
     def commands(self) -> Iterator[Command]:
-        """Training commands, without end."""
+        """Yields training commands, without end."""
         categories, shares = tuple(TRAINING_SHARES), tuple(TRAINING_SHARES.values())
         while True:
             if self.random.random() < INTENTS:
@@ -102,7 +102,7 @@ class Grammar:
                 continue
 
     def _finished(self, clause: Clause, category: str, error: bool = False) -> Command:
-        """Returns a command of what is asked for, as somebody says it."""
+        """Returns a command made from a clause, as somebody would say it."""
         random = self.random
         urgent = category not in ("delayed", "timer", "unknown", "several")
         text = contracted(random, polite(random, clause.text, clause.imperative, urgent))
@@ -128,7 +128,7 @@ class Grammar:
         }[category]()
 
     def _several(self) -> Clause:
-        """Two or three actions in one command."""
+        """Returns a command with two or three actions."""
         random = self.random
         on_two, of_two = (0.4, 0.92) if self.held_out else (0.25, 0.65)
         kind = random.random()
@@ -142,7 +142,7 @@ class Grammar:
         return Clause(text, "; ".join(clause.action for clause in clauses), "several", keys)
 
     def _joinable(self) -> Clause:
-        """Returns a clause that says by itself where it begins."""
+        """Returns a clause that can follow another one in the same command."""
         while True:
             if self.random.random() < 0.12:
                 clause = (
@@ -196,7 +196,7 @@ class Grammar:
 
 
 def held_out_commands(count: int = 2000) -> list[Command]:
-    """Returns the commands that the model is judged by: their combinations are in no training
+    """Returns the commands for the evaluation of the model: their combinations are in no training
     command."""
     grammar = Grammar(SEED + 1, held_out=True)
     found: dict[str, Command] = {}
@@ -214,7 +214,7 @@ def held_out_commands(count: int = 2000) -> list[Command]:
 
 
 def _is_possible(action: str) -> bool:
-    """Returns whether the home that the program comes with can do what an action line says."""
+    """Returns whether the shipped home can do what an action line says."""
     try:
         default_home().resolve(parse_line(action))
     except NotInHome:
@@ -223,8 +223,8 @@ def _is_possible(action: str) -> bool:
 
 
 def _is_seen_so(command: Command) -> bool:
-    """Returns whether the host puts symbols where the grammar has them: a text to be refused may,
-    by chance, name a room of that home, and then is to be done."""
+    """Returns whether the host puts symbols at the same places as the grammar: a text to be
+    refused may, by chance, name a room of the shipped home, and then it is to be done."""
     return mark_names(command.raw_text, default_home()).text == command.text
 
 
@@ -234,7 +234,7 @@ def _unlocks(command: Command) -> bool:
 
 
 def _held_out(grammar: Grammar, category: str) -> Command:
-    """Returns a command of `category`; one with a typing error is of any kind that names a
+    """Returns a command of `category`; one with a typing error is of any category that names a
     device."""
     if category != "typo":
         return grammar.command(category)

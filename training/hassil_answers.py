@@ -30,7 +30,7 @@ from host.home.words import KIND_WORDS
 from training.vocabulary import DEVICES
 
 _DATA = importlib.resources.files("home_assistant_intents")
-# Home Assistant's domain of each kind of device. What names a domain alone is the first of it.
+# Home Assistant's domain of each kind of device. A domain by itself means its first kind.
 _DOMAINS = {
     "light": "light", "fan": "fan", "blinds": "cover", "heating": "climate", "ac": "climate",
     "speaker": "media_player", "tv": "media_player", "plug": "switch", "lock": "lock",
@@ -57,7 +57,7 @@ def _volume_step(_: str, slots: Slots) -> str:
     return f"volume={step if step in ('up', 'down') else 'up' if step > 0 else 'down'}"
 
 
-# What each intent is to a device with slots; the device that is meant where none is named.
+# The action of each intent, given its slots; and the device that is meant if none is named.
 _INTENTS: dict[str, tuple[str, Callable[[str, Slots], str]]] = {
     "HassTurnOn": ("", lambda device, _: _switch(device, 0)),
     "HassTurnOff": ("", lambda device, _: _switch(device, 1)),
@@ -93,9 +93,9 @@ _LASTING_TIMERS = {
 
 
 class Recognizer:
-    """Home Assistant's recognizer, for a home with the rooms and devices of action lines: devices
-    go by what people call their kind, in a room or in that of the speaker, as "the kitchen light"
-    and "the light" do."""
+    """Home Assistant's recognizer, for a home with the rooms and devices of action lines. Devices
+    are known by people's words for their kind, in a room or in the speaker's: "the kitchen light",
+    "the light"."""
 
     def __init__(self) -> None:
         data = json.loads(_DATA.joinpath("data", "en.json").read_text(encoding="utf-8"))
@@ -119,7 +119,7 @@ class Recognizer:
         }
 
     def answer(self, command: str) -> str:
-        """Returns the action line of a command, "unknown" where there is none."""
+        """Returns the action line of a command, "unknown" if there is none."""
         found = recognize_best(
             command,
             self._intents,
@@ -139,8 +139,7 @@ class Recognizer:
 
 
 def _plain(value: Any) -> Any:
-    """Returns a slot's value as action lines have it: whole numbers, and no blanks around a
-    text."""
+    """Returns a slot's value as in action lines: whole numbers, and no blanks around a text."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value.strip() if isinstance(value, str) else value
@@ -180,7 +179,7 @@ def _timer(intent: str, slots: Slots) -> str:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints an answer a line. Raises ModelError."""
+    """Prints an answer per line. Raises ModelError."""
     recognizer = Recognizer()
     for command in load_commands(options.table):
         print(recognizer.answer(command.text))

@@ -1,9 +1,9 @@
-"""What is said to the devices of a home, and the action lines that answer it.
+"""Commands to the devices of a home, and the action lines that answer them.
 
-A place of the home stands in texts and lines as @kitchen, a device that has a name of its own as
-@light1: `marks.py` puts symbols or names there.
+In texts and lines a place of the home is written as @kitchen, a device with a name of its own as
+@light1: `marks.py` replaces them by symbols or names.
 
-A clause is made of phrasings: action, pattern, and the form of naming the device or place.
+A clause is made of phrasings: the action, the pattern, and the way to name the device or place.
 Training has no held-out phrasing; held-out clauses have no other.
 """
 
@@ -42,7 +42,7 @@ _SLOT = re.compile("{target}|{where}|{place}|{r}")
 _ASKS_ALL = re.compile(
     r"\(?(any|which|how many|are all|are any|are there any|is \(a|are\|is\) \(any)"
 )
-# First words of patterns that do not go on from "could you".
+# First words of patterns that cannot follow "could you".
 _STATEMENTS = frozenset((
     "i", "it", "the", "is", "are", "did", "what", "how", "has", "have", "less", "no", "next",
     "what's", "this", "you", "(it",
@@ -56,24 +56,24 @@ _STATEMENTS = frozenset((
 
 @dataclass(frozen=True)
 class Clause:
-    """Something asked for: `action` answers `text`; `keys` are the combinations it is made of."""
+    """A part of a command: `action` answers `text`; `keys` are the combinations in it."""
 
     text: str
     action: str
     category: str
     keys: frozenset[Combination]
-    imperative: bool = True  # goes on from "could you"
+    imperative: bool = True  # can follow "could you"
 
 
 def chosen(random: Random, pattern: str) -> str:
-    """`pattern` with one alternative of each choice in parentheses."""
+    """Returns `pattern` with one alternative of each choice in parentheses."""
     while "(" in pattern:
         pattern = _CHOICE.sub(lambda found: random.choice(found[1].split("|")), pattern)
     return " ".join(pattern.split())
 
 
 def is_imperative(text: str) -> bool:
-    """Returns whether `text` goes on from "could you"."""
+    """Returns whether `text` can follow "could you"."""
     return not text.startswith("{") and text.split()[0].strip("(").split("|")[0] not in _STATEMENTS
 
 
@@ -94,7 +94,7 @@ class Home:
         self.categories = tuple(self._by_category)
 
     def clause(self, category: str, statement: bool = True) -> Clause:
-        """Returns a clause of `category`, one that follows from "could you" unless `statement`."""
+        """Returns a clause of `category`, one that can follow "could you" unless `statement`."""
         random = self.random
         while True:
             action = random.choice(self._by_category[category])
@@ -106,9 +106,9 @@ class Home:
                 return clause
 
     def say(self, action: Action, pattern: str, scope: str = "") -> Clause | None:
-        """Returns a clause of an action by a pattern, None if the two do not go together, or lie
-        on the other side of the split. `scope`: a room, ALL, HERE or a device's own name; "" for
-        any."""
+        """Returns a clause of an action by a pattern; None if the two do not go together, or
+        belong to the other side of the split. scope: a room, ALL, HERE or a device's own name; ""
+        for any."""
         random = self.random
         scope = scope or self._scope(action.device, pattern)
         if not _SLOT.search(pattern):
@@ -155,7 +155,7 @@ class Home:
         return "" if scope == HERE else "{room} "
 
     def _filled(self, device: str, pattern: str, form: str, scope: str) -> tuple[str, str]:
-        """Returns the text but for its value, and the name that the line has."""
+        """Returns the text without its value, and the name in the line."""
         random, nouns = self.random, DEVICES[device]
         room, name = f"@{scope}", scope if scope in (ALL, HERE) else f"@{scope}"
         if scope not in ROOMS and scope not in (ALL, HERE):
@@ -177,11 +177,11 @@ class Home:
         return front + text.replace("{r}", f"{room} " if scope in ROOMS else ""), name
 
     def clause_on_two(self) -> Clause:
-        """Returns a clause that asks two devices for the same."""
+        """Returns a clause that asks two devices for the same action."""
         return self._two_rooms() if self.random.random() < 0.6 else self._two_devices()
 
     def _two_rooms(self) -> Clause:
-        """As in "dim the kitchen and bedroom lights"."""
+        """Returns a clause such as "dim the kitchen and bedroom lights"."""
         random = self.random
         while True:
             action = random.choice(ACTIONS)
@@ -211,7 +211,7 @@ class Home:
             return Clause(text, line, action.category, frozenset((key,)))
 
     def _two_devices(self) -> Clause:
-        """As in "turn off the tv and the fan in the kitchen"."""
+        """Returns a clause such as "turn off the tv and the fan in the kitchen"."""
         random = self.random
         while True:
             answer, patterns = random.choice((("on", SWITCH_ON), ("off", SWITCH_OFF)))

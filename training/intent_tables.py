@@ -1,8 +1,8 @@
-"""What Home Assistant's intents, domains and slots are in action lines, and their weights."""
+"""Maps Home Assistant's intents, domains and slots to action lines, with weights."""
 
 from host.grammar.action_lines import UNKNOWN
 
-OTHER_SHARE = 0.15  # of the places and names are none of the home's
+OTHER_SHARE = 0.15  # fraction of places and names that the home lacks
 COVERS = {
     "blind": "blinds",
     "curtain": "blinds",
@@ -40,7 +40,7 @@ VERBS = {
     "HassGetState": "state?",
     "HassClimateGetTemperature": "temperature?",
 }
-MEANT = {  # the kind of device where none is named
+MEANT = {  # the kind of device that is meant if none is named
     "HassLightSet": "light",
     "HassFanSetSpeed": "fan",
     "HassSetPosition": "blinds",
@@ -63,7 +63,7 @@ TIMER_VERBS = {
     "HassTimerStatus": "remaining?",
     "HassCancelAllTimers": "cancel",
 }
-# Intents are drawn by these weights; of those that are for other assistants there are few.
+# Intents are drawn by these weights; those for other assistants are rare.
 WEIGHTS = {
     "HassTurnOn": 20,
     "HassTurnOff": 20,

@@ -1,9 +1,9 @@
-"""English sentences that Home Assistant's intents are recognized by, each with its action line.
+"""English sentences for Home Assistant's intents, each with its action line.
 
 The sentences are templates of the package home-assistant-intents, CC BY 4.0, by the authors of
-Home Assistant (https://github.com/OHF-Voice/intents), of which hassil's parser makes trees; a walk
-through a tree, with random choices, is a sentence. Areas and floors are places of the home or such
-as it lacks, names those of devices. What action lines cannot say is answered by "unknown".
+Home Assistant (https://github.com/OHF-Voice/intents), parsed to trees by hassil; a sentence is a
+random walk through a tree. Areas and floors are places of the home, or places that it lacks; names
+are those of devices. Sentences that action lines cannot express are answered by "unknown".
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ from training.vocabulary import ALL, COLOURS, DEVICES, HERE, SCENES, TIMERS, wor
 
 
 class Template(NamedTuple):
-    """A sentence: its intent, the slots that it has by itself, and what must be around it."""
+    """A sentence template: its intent, the slots that it sets itself, and the context that it
+    requires."""
 
     intent: str
     expression: Expression
@@ -56,7 +57,7 @@ class Template(NamedTuple):
 
 
 class _Unsayable(Exception):
-    """A sentence that cannot be labelled for sure."""
+    """A sentence that cannot be labelled with certainty."""
 
 
 class Intents:
@@ -95,7 +96,7 @@ class Intents:
         self._template: Template | None = None
 
     def clause(self) -> Clause:
-        """One of Home Assistant's sentences."""
+        """Returns one of Home Assistant's sentences."""
         weights = [WEIGHTS.get(intent, 1) for intent in self._templates]
         while True:
             (intent,) = self.random.choices(tuple(self._templates), weights)
@@ -112,7 +113,7 @@ class Intents:
                 return Clause(text, line, "intent", frozenset(), text.split()[0] in IMPERATIVES)
 
     def _walk(self, expression: Expression) -> str:
-        """Returns a sentence of a tree."""
+        """Returns a sentence from a tree."""
         random = self.random
         if isinstance(expression, TextChunk):
             return expression.original_text
@@ -131,7 +132,7 @@ class Intents:
         return "".join(map(self._walk, items))
 
     def _value(self, reference: ListReference) -> str:
-        """Returns a value of a list, which is kept for the action line."""
+        """Returns a value of a list, and keeps it for the action line."""
         random, slot, name = self.random, reference.slot_name, reference.list_name
         if name in ("area", "floor"):
             other = random.random() < OTHER_SHARE
@@ -235,7 +236,7 @@ class Intents:
         return f"{kind}.{name} {doing}" if doing else UNKNOWN
 
     def _target(self, template: Template, text: str) -> tuple[str, str]:
-        """Kind and name of the device that is meant, the kind empty for none."""
+        """Returns kind and name of the device that is meant, the kind "" for none."""
         drawn = self._drawn
         kind, _, name = str(drawn.get("device", "")).partition(".")
         domain = template.slots.get("domain")
@@ -287,7 +288,7 @@ class Intents:
         return kind, name
 
     def _setting(self, intent: str, kind: str) -> str:
-        """Returns what is done with a value, empty for what no action line says. Raises
+        """Returns what is done with a value, "" for what no action line expresses. Raises
         _Unsayable."""
         drawn = self._drawn
         if intent == "HassLightSet":

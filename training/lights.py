@@ -1,4 +1,4 @@
-"""How people ask for light."""
+"""Ways to ask for light."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Commands of the grammar as the model sees them, and as people write them.
+"""Writes commands of the grammar as the model sees them, and as people write them.
 
-In the grammar a place stands as @kitchen and a device with a name of its own as @light1. The
-model sees symbols, in the order in which they are first mentioned: places are A, B, C, devices
+In the grammar a place is written as @kitchen and a device with a name of its own as @light1. The
+model sees symbols, in the order in which they are first mentioned: places are A, B, C; devices are
 their kind and P, Q, R.
 """
 
@@ -14,12 +14,12 @@ from host.grammar.devices import DEVICE_SYMBOLS, PLACE_SYMBOLS
 from training.vocabulary import ROOMS
 
 _NAME = re.compile(r"@([a-z_]+)(\d?)")
-_POSSESSIVE = re.compile(r"(@[a-z_]+\d?)'s")  # which the host drops with the name
+_POSSESSIVE = re.compile(r"(@[a-z_]+\d?)'s")  # the host removes it together with the name
 
 
 def mark(text: str, action: str) -> tuple[str, str]:
-    """`text` and `action` with symbols. Raises ValueError if there are too many names, or the
-    action has one that the text has not."""
+    """Returns `text` and `action` with symbols. Raises ValueError if there are too many names, or
+    if the action has one that the text lacks."""
     symbols: dict[str, str] = {}
     places, devices = iter(PLACE_SYMBOLS), iter(DEVICE_SYMBOLS)
 
@@ -38,8 +38,8 @@ def mark(text: str, action: str) -> tuple[str, str]:
 
 
 def name(random: Random, text: str, action: str) -> tuple[str, str]:
-    """`text` and `action` with the names of the home that the program comes with, each place by
-    one of its names."""
+    """Returns `text` and `action` with names of the shipped home, each place by one of its
+    names."""
 
     def named(found: re.Match[str]) -> str:
         if found[1] not in ROOMS:
@@ -50,8 +50,8 @@ def name(random: Random, text: str, action: str) -> tuple[str, str]:
 
 
 def is_at_home(text: str, action: str) -> bool:
-    """Returns whether that home has what a command names: none of its devices has a name of its
-    own, and of these kinds it has none."""
+    """Returns whether the shipped home has what a command names; it has no devices with names of
+    their own."""
     lacks = ("gate.", "security.")
     own = any(found[2] for found in _NAME.finditer(text))
     return not own and not any(kind in action for kind in lacks)

@@ -1,4 +1,4 @@
-"""How people ask televisions and speakers."""
+"""Ways to ask televisions and speakers."""
 
 from __future__ import annotations
 

@@ -28,19 +28,19 @@ INITIAL_DEVIATION = 0.05
 
 @dataclass(frozen=True)
 class Rope:
-    """The rotations of the pairs of every position [context, head size / 2]."""
+    """The rotations of pairs at every position, [context, head size / 2]."""
 
     turns: Tensor  # complex numbers
 
     @classmethod
     def of(cls, config: Config) -> Rope:
-        """For adjacent pairs, as llama2.c has them."""
+        """Makes them for adjacent pairs, as in llama2.c."""
         pairs = torch.arange(0, config.head_dim, 2) / config.head_dim
         angles = torch.outer(torch.arange(config.context), config.rope_theta**-pairs)
         return cls(torch.polar(torch.ones_like(angles), angles))
 
     def rotated(self, x: Tensor) -> Tensor:
-        """Returns `x` [batch, heads, positions, head size], rotated by its positions from 0 on."""
+        """Returns `x` [batch, heads, positions, head size], rotated by positions 0 and on."""
         pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
         return torch.view_as_real(pairs * self.turns[: x.shape[2]]).flatten(-2)
 
@@ -62,7 +62,7 @@ class Layer(nn.Module):
         self.w3 = _linear(config.dim, config.hidden_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x` [batch, positions, dim] after attention and feed-forward."""
+        """Returns `x` [batch, positions, dim] after attention and feed-forward."""
         x = x + self._attention(_normalized(x, self.attention_norm, self.config))
         hidden = _normalized(x, self.ffn_norm, self.config)
         return x + self.w2(functional.silu(self.w1(hidden)) * self.w3(hidden))
@@ -72,7 +72,7 @@ class Layer(nn.Module):
             matrix(x).unflatten(-1, (-1, self.config.head_dim)).transpose(1, 2)
             for matrix in (self.wq, self.wk, self.wv)
         )
-        # In so few positions, products of matrices are faster than PyTorch's attention.
+        # For so few positions, matrix products are faster than PyTorch's attention.
         shared = self.config.heads // self.config.kv_heads
         k, v = (x.repeat_interleave(shared, 1) if shared > 1 else x for x in (k, v))
         scores = self.rope.rotated(q * self.config.head_dim**-0.5) @ self.rope.rotated(k).mT
@@ -95,14 +95,14 @@ class Llama(nn.Module):
         self.final_norm = nn.Parameter(torch.ones(config.dim))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits [batch, positions, vocab] after each of `tokens` [batch, positions]."""
+        """Returns logits [batch, positions, vocab] after each of `tokens` [batch, positions]."""
         x = self.embedding[tokens]
         for layer in self.layers:
             x = layer(x)
         return _normalized(x, self.final_norm, self.config) @ self.embedding.T
 
     def checkpoint(self) -> Checkpoint:
-        """Returns the weights as the host has them."""
+        """Returns the weights in the host's form."""
 
         def array(tensor: Tensor) -> np.ndarray:
             return tensor.detach().numpy().astype(np.float32)
@@ -125,8 +125,8 @@ class Llama(nn.Module):
 
 
 def _linear(inputs: int, outputs: int, residual_sums: int = 1) -> nn.Linear:
-    """Returns a matrix; one of `residual_sums` that add to the residual stream starts the
-    smaller."""
+    """Returns a matrix; residual_sums: how many matrices add to the residual stream if this one
+    does, which makes its initial values smaller."""
     linear = nn.Linear(inputs, outputs, bias=False)
     nn.init.normal_(linear.weight, std=INITIAL_DEVIATION * residual_sums**-0.5)
     return linear

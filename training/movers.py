@@ -1,4 +1,4 @@
-"""How people ask for what moves: blinds, doors' locks and vacuum cleaners."""
+"""Ways to ask for things that move: blinds, door locks and vacuum cleaners."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words that are none."""
+"""Invents words that do not exist."""
 
 from random import Random
 
@@ -14,7 +14,7 @@ _ENDS = (
 
 
 def nonsense(random: Random) -> str:
-    """Returns a word that is none."""
+    """Returns a word that does not exist."""
     syllables = (
         random.choice(_BEGINNINGS) + random.choice(_VOWELS) + random.choice(_ENDS)
         for _ in range(random.randint(1, 3))

@@ -1,4 +1,4 @@
-"""All that devices can be asked for."""
+"""All phrases for devices."""
 
 from __future__ import annotations
 

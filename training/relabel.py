@@ -1,8 +1,8 @@
-"""Brings the labels of a table to version 2 of action lines: `python -m training.relabel TABLE`.
+"""Changes the labels of a table to version 2 of action lines: `python -m training.relabel TABLE`.
 
-A table that was labelled by version 1 calls what that could not say "unknown": to toggle, to go
-back to the last song, to stop blinds, and days of alarms. Rules put the line there that version 2
-has for it, which is printed as a table again; all other commands keep their labels.
+Version 1 labelled as "unknown" what it could not express: to toggle, to go back to the last song,
+to stop blinds, and days of alarms. Rules give these commands their lines of version 2, and the
+table is printed; all other commands keep their labels.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _TOGGLED = re.compile(
 _PREVIOUS = re.compile(r"\b(previous|last) (song|track)\b")
 _STOPPED = re.compile(r"^stop \w+ing\b")
 _ALARM = re.compile(r"\balarm for next (\w{3})\w*day at (\w+)(?: (thirty))? am$")
-# A word beside a place that makes another place of it.
+# Words that, next to a place, make it another place.
 _OTHER_PLACE = re.compile(r"\b(home [A-C]|main [A-C] door|[A-C]ette|above)\b")
 
 
 def relabel(command: Command, home: Home) -> Command:
-    """Returns a command with the label that version 2 has for it."""
+    """Returns a command with its label of version 2."""
     text = load_format(HOME_MODEL).normalization.apply(command.text)
     if command.expected.startswith("alarm at=") and "day=" not in command.expected:
         days = [day for day in ("today", "tomorrow") if re.search(rf"\b{day}\b", text)]
@@ -53,7 +53,8 @@ def relabel(command: Command, home: Home) -> Command:
 
 
 def _line(marked: Marked) -> str:
-    """Returns the line of what version 1 could not say, "" for what version 2 cannot either."""
+    """Returns the line of a command that version 1 could not express, "" if version 2 cannot
+    either."""
     text, place = marked.text, marked.places.get("A", HERE)
     kind = next(
         (kind for kind in _PLAIN for noun in KIND_WORDS[kind]

@@ -1,7 +1,8 @@
-"""How many right commands stay right as others write them: `python -m training.rewritten TABLE`.
+"""Measures how many right answers stay right if commands are written differently: `python -m
+training.rewritten TABLE`.
 
 In capitals, in title case, with punctuation, in quotation marks, and after wake words; answered by
-the model that ships, in integers.
+the shipped model, in integers.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from host.generation.scores import count, is_exact, is_to_be_done
 from host.model.loading import load_model
 from host.paths import HOME_MODEL
 
-EVERY = 3  # of the commands that are to be done one in so many is asked
+EVERY = 3  # one in so many commands that are to be done is asked
 WRITINGS: dict[str, Callable[[str], str]] = {
     "CAPITALS": str.upper,
     "Title Case": str.title,

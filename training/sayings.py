@@ -1,4 +1,4 @@
-"""What is said to no device: timers, alarms, scenes, and to all devices of a place at once."""
+"""Commands that name no device: timers, alarms, scenes, and all devices of a place at once."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ from training.split import is_held_out
 from training.spoken import NOONS, days, duration, time_of_day
 from training.vocabulary import ALL, HERE, SCENE_SAYINGS, SCENES, TIMERS
 
-# The key of what no other words say: training has to see it, and its hash lies on that side.
+# The key of sayings that have no alternative: training must see them, so its hash is on that side.
 NEVER_HELD_OUT: Combination = ("never held out",)
 
-# Of the kinds of timers and alarms, the sums of their parts; training has more alarms in pairs.
+# Cumulative frequencies of kinds of timers and alarms; training has more pairs with alarms.
 _HELD_OUT_LIMITS = (0.3, 0.37, 0.66, 0.75, 0.82, 0.87, 0.92, 1.0)
 _TRAINING_LIMITS = (0.26, 0.32, 0.58, 0.66, 0.72, 0.77, 0.86, 1.0)
 
-# What a draw gives: text, action, category, key, and whether it goes on from "could you".
+# The result of a draw: text, action, category, key, and whether it can follow "could you".
 Drawn = tuple[str, str, str, Combination, bool]
 
 
 class Sayings:
-    """Draws clauses of one side of the split that are said to no device."""
+    """Draws clauses of one side of the split that name no device."""
 
     def __init__(self, random: Random, held_out: bool) -> None:
         self.random, self.held_out = random, held_out
 
     def timer(self) -> Clause:
-        """Returns a timer or an alarm: started, cancelled or asked for."""
+        """Returns a clause for a timer or an alarm: started, cancelled or asked for."""
         limits = _HELD_OUT_LIMITS if self.held_out else _TRAINING_LIMITS
         draws = tuple(
             zip(
@@ -72,7 +72,7 @@ class Sayings:
         return self._drawn(drawn)
 
     def scene(self) -> Clause:
-        """Returns a scene by its name, or, in training, by a saying that has no other words."""
+        """Returns a clause with a scene's name or, in training, a saying without it."""
         if not self.held_out and self.random.random() < 0.4:
             scene = self.random.choice(tuple(SCENES))
             text = self.random.choice(SCENE_SAYINGS[scene])
@@ -91,11 +91,11 @@ class Sayings:
         return self._drawn(self._scene)
 
     def everything(self) -> Clause:
-        """Returns all devices of a place."""
+        """Returns a clause for all devices of a place."""
         return self._drawn(self._everything)
 
     def _drawn(self, draw: Callable[[], Drawn]) -> Clause:
-        """Returns what `draw` gives, drawn until it lies on this side of the split."""
+        """Returns what `draw` returns, repeated until it belongs to this side of the split."""
         while True:
             text, action, category, key, imperative = draw()
             if is_held_out(*key) == self.held_out:
@@ -103,7 +103,7 @@ class Sayings:
                 return Clause(words, action, category, frozenset((key,)), imperative)
 
     def _name(self) -> tuple[str, str]:
-        """Returns a timer's name, perhaps none, as it is said and as an action line has it."""
+        """Returns the name of a timer, or none, as people say it and as in an action line."""
         name = "" if self.random.random() < 0.45 else self.random.choice(TIMERS)
         return name, f"timer.{name}" if name else "timer"
 
@@ -179,7 +179,7 @@ class Sayings:
         return text, f"alarm at={said.value}", "timer", key, is_imperative(pattern)
 
     def _alarm_days(self) -> Drawn:
-        """As in "wake me tomorrow at seven"."""
+        """Returns a clause such as "wake me tomorrow at seven"."""
         random = self.random
         pattern, said, when = random.choice(ALARM_STARTS), time_of_day(random), days(random)
         kind = random.random()

@@ -1,8 +1,9 @@
-"""How right models of other shapes are after equal training: `python -m training.sizes`.
+"""Compares models of other shapes after equal training: `python -m training.sizes`.
 
-Each shape learns the same batches, for as many steps, with the tokenizer that ships; then it
-answers every held-out command that is asked for, in floats, held to the grammar like any model.
-The falling learning rate makes a short training comparable to another short one, not to the full.
+Each shape learns the same batches, for the same number of steps, with the shipped tokenizer; then
+it answers a sample of the held-out commands, in floats, constrained to the grammar like any model.
+Because the learning rate falls, a short training is comparable to another short one, not to the
+full one.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from training.train import THREADS, Training
 from training.unseen import load_unseen
 
 STEPS = 600
-BATCH = 32  # commands: a short training gets further by more steps than by longer ones
+BATCH = 32  # commands: more steps help a short training more than larger batches
 CONTEXTS = (24, 32, 48, 64, 96, 128)
-EVERY = 8  # of the held-out commands one in so many is asked
-# Of five heads each, so that five chips share any of them evenly.
+EVERY = 8  # one in so many held-out commands is asked
+# All have five heads, so that five chips divide each of them evenly.
 SHAPES = {
     "half": replace(CONFIG, dim=40, hidden_dim=120, head_dim=0),
     "as shipped": CONFIG,
@@ -47,14 +48,14 @@ SHAPES = {
 
 
 def count_parameters(config: Config) -> int:
-    """Weights of a shape whose classifier is the embedding."""
+    """Returns the number of weights of a shape with its embedding as the classifier."""
     layer = 2 * config.dim * (config.q_dim + config.kv_dim) + 3 * config.dim * config.hidden_dim
     norms = config.dim * (2 * config.layers + 1)
     return config.vocab_size * config.dim + config.layers * layer + norms
 
 
 def train_shape(config: Config, steps: int, unseen: frozenset[str]) -> tuple[Training, float]:
-    """Returns a model of this shape after so many steps, and its loss over the last tenth of
+    """Returns a model of this shape after so many steps, and its mean loss over the last tenth of
     them."""
     training = Training(steps, "", config)
     encoder = bpe.Encoder(BpeTokenizer.load(HOME_TOKENIZER, bpe.VOCABULARY))
@@ -70,7 +71,7 @@ def _parts(batch: Batch) -> Iterator[Batch]:
 
 
 def judge(shape: Training, commands: Sequence[Command]) -> float:
-    """Returns the share of commands that a model answers exactly, in floats."""
+    """Returns the fraction of commands that a model answers exactly, in floats."""
     shipped = load_model(HOME_MODEL)
     source = LoadedModel(shape.model.checkpoint(), shipped.tokenizer, shipped.prompt_format)
     answers = answer_in_floats(source, [command.text for command in commands])
@@ -78,8 +79,9 @@ def judge(shape: Training, commands: Sequence[Command]) -> float:
 
 
 def measure_contexts(commands: Sequence[Command]) -> dict[int, float]:
-    """Returns the share of commands that fit with a right line into so many positions: no model
-    with fewer can answer more of them, and none has a use for more than the longest takes."""
+    """Returns the fraction of commands that fit, with a right line, into each number of positions:
+    with a smaller context a model can answer no more of them, and a larger one than the longest is
+    of no use."""
     shipped = load_model(HOME_MODEL)
     form, tokenizer = shipped.prompt_format, shipped.tokenizer
     marks = [form.mark(command.text) for command in commands]

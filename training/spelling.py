@@ -1,9 +1,9 @@
-"""The words of commands, and English ones that are near to them: `python -m training.spelling`.
+"""Writes the list of words with which the host corrects typing errors: `python -m
+training.spelling`.
 
-Of these the host puts typing errors right before the model sees them (host/model/spelling.py). The
-command writes them as the last table of models/home.toml: the words that the training's commands
-are made of, and of a list of English words, one a line, as /usr/share/dict/words, those that a
-typing error could be taken for.
+The host corrects them before the model sees a command (host/model/spelling.py). The list is the
+last table of models/home.toml: the words of training commands, and those words of an English word
+list (one per line, as /usr/share/dict/words) that could be mistaken for a misspelt one.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from host.paths import HOME_MODEL
 from training.grammar import SEED, TRAINING_SHARES, Command, Grammar
 
 COMMANDS = 6_000
-RAREST = 3  # of COMMANDS that have a word; names that people invent are rarer
+RAREST = 3  # of COMMANDS must have a word; invented names are rarer
 _WORD = re.compile(rf"[a-z]{{{SHORTEST},}}")
 _TABLE = "[spelling]"
 
 
 def command_words() -> tuple[str, ...]:
-    """Words of commands that are to be done, in alphabetical order."""
+    """Returns the words of commands that are to be done, in alphabetical order."""
     done = (one for one in _commands() if one.action != UNKNOWN)
     counts = Counter(word for one in islice(done, COMMANDS) for word in _words(one))
     return tuple(sorted(word for word, count in counts.items() if count >= RAREST))
 
 
 def kept_words(words: tuple[str, ...], english: Iterable[str]) -> tuple[str, ...]:
-    """Of words of English, and of commands that are to be refused, those that would be taken for
-    one of `words`, in alphabetical order."""
+    """Returns the words of English, and of commands that are to be refused, that would be mistaken
+    for misspelt `words`, in alphabetical order."""
     refused = islice((one for one in _commands() if one.action == UNKNOWN), COMMANDS)
     others = {word for one in refused for word in _words(one)}
     others |= {word for each in english if _WORD.fullmatch(word := each.strip().lower())}
@@ -60,7 +60,8 @@ def _words(command: Command) -> set[str]:
 
 
 def write(path: Path, words: tuple[str, ...], kept: tuple[str, ...]) -> None:
-    """Puts them into the last table of a prompt's format. Raises ModelError if it is not."""
+    """Writes the words into the last table of a prompt format. Raises ModelError if the last table
+    is another one."""
     before, found, _ = path.read_text(encoding="utf-8").partition(f"{_TABLE}\n")
     if not found:
         raise ModelError(f"{path} has no table {_TABLE} at its end")

@@ -1,4 +1,5 @@
-"""What is held out: whole combinations, chosen by a hash, so that no seed can mix the two."""
+"""Decides what is held out: whole combinations, by a hash, so that no seed can mix the two
+sides."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Commands that a home cannot do: right ones that are spoiled by one change, of the place or the
-device to one that it lacks, of what is to be done to what the device cannot do, or by words that
-turn the meaning, as "do not" and "if it rains".
+"""Commands that a home cannot carry out: right ones spoiled by one change. The place or the device
+is one that the home lacks, the device cannot do the action, or words reverse the meaning, as "do
+not" and "if it rains".
 
-Nothing else tells them from commands that are to be done, so that nothing else can be learnt. A
-place of the home is marked; one that it lacks is a word like others.
+Nothing else distinguishes them from right commands, so that nothing else can be learnt. A place of
+the home is marked; one that it lacks is a word like any other.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NOUN = (
     r"\b(?:the|my|this) (?=light|lamp|fan|door|tv|speaker|radio|plug|vacuum|blind|curtain|heater"
     r"|thermostat|stereo|socket|outlet)"
 )
-# What makes another place of one that stands before it, as a counter of a kitchen.
+# Words that make another place of the one before them, as "kitchen counter".
 _PARTS = (
     "table", "desk", "counter", "island", "sink", "closet", "stairs", "shelf", "window", "mirror",
     "corner", "cabinet", "pantry", "oven", "entrance", "wall", "bed", "hood", "bar", "house",
@@ -62,7 +62,7 @@ class Spoiled:
         return self._filler.fill(pattern.replace("{x}", form))
 
     def owned_device(self) -> str:
-        """Returns a command to a device that is another one for the name before it."""
+        """Returns a command to a device that the name before it makes another one."""
         clause = self._clause(
             lambda one: f".{HERE} " in one.action and bool(re.search(_NOUN, one.text))
         )
@@ -70,7 +70,7 @@ class Spoiled:
         return re.sub(_NOUN, f"{owner} ", clause.text, count=1)
 
     def beside_place(self) -> str:
-        """Returns a command to a place that is another one for the word beside it."""
+        """Returns a command to a place that the word beside it makes another one."""
         clause = self._clause(lambda one: bool(_PLACE.search(one.text)) and not _own(one))
         if self.random.random() < 0.35:
             part = self.random.choice((*_PARTS, self._filler.word("nonsense")))
@@ -80,7 +80,7 @@ class Spoiled:
         return _PLACE.sub(lambda found: f"{word} {found[0]}", clause.text, count=1)
 
     def turned(self) -> str:
-        """Returns a command in words that turn its meaning."""
+        """Returns a command with words that reverse its meaning."""
         text = self._clause(lambda one: one.imperative, statement=False).text
         if self.random.random() < 0.72:
             before, after = self.random.choice(lines("around")).split("{0}")
@@ -93,7 +93,7 @@ class Spoiled:
         return self._filler.fill(self.random.choice(lines("exceptions")))
 
     def unsupported(self) -> str:
-        """Returns what a device cannot do."""
+        """Returns a command that the device cannot do."""
         random = self.random
         pattern, kinds = random.choice(lines("unsupported")).split(": ")
         nouns = DEVICES[random.choice(kinds.split(", "))]
@@ -105,7 +105,7 @@ class Spoiled:
         return self._filler.fill(pattern.replace("{target}", target))
 
     def strange_verb(self) -> str:
-        """Returns what no device does."""
+        """Returns a command that no device can do."""
         return self._filler.fill(self.random.choice(lines("strange_verbs")))
 
     def other_door(self) -> str:
@@ -123,7 +123,7 @@ class Spoiled:
         )
 
     def mixed(self, for_others: str) -> str:
-        """Returns a command beside one that cannot be done."""
+        """Returns a possible command together with an impossible one."""
         text = self._clause(lambda one: one.imperative, statement=False).text
         draws = (self.other_place, self.other_device, self.unsupported, lambda: for_others)
         parts = [text, self.random.choice(draws)()]
@@ -132,7 +132,7 @@ class Spoiled:
         return self.random.choice((" and ", " and then ", ", ", " and also ")).join(parts)
 
     def salad(self) -> str:
-        """Words in any order."""
+        """Returns words in any order."""
         random = self.random
         slots = ("noun", "adj", "verb", "person", "thing", "city", "food", "topic", "place")
         drawn = []
@@ -145,7 +145,7 @@ class Spoiled:
         return " ".join(drawn)
 
     def _clause(self, wanted: Callable[[Clause], bool], statement: bool = True) -> Clause:
-        """Returns a clause to a device that is as wanted; half of them switch."""
+        """Returns a clause to a matching device; half of them switch it."""
         categories = self._home.categories
         while True:
             switches = self.random.random() < 0.35

@@ -1,4 +1,4 @@
-"""Numbers, durations and times of day, as people say them and as an action line writes them."""
+"""Numbers, durations and times of day, as people say them and as action lines write them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ ONES = (
     "nineteen",
 )  # fmt: skip
 TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-NOONS = 0.06  # of the times of day
-# A misspelt number would be another number or none.
+NOONS = 0.06  # fraction of times of day that are noon or midnight
+# Words without typing errors: a misspelt number would be another number or none.
 NUMBER_WORDS = frozenset((*ONES, *TENS[2:], "hundred", "half", "quarter"))
 
 
 class Said(NamedTuple):
-    """What is said, and what an action line has for it."""
+    """A value as people say it, and as in an action line."""
 
     text: str
     value: str
 
 
 def number_words(number: int) -> str:
-    """0 to 100 in words."""
+    """Returns a number from 0 to 100 in words."""
     if number < 20:
         return ONES[number]
     if number == 100:
@@ -34,12 +34,12 @@ def number_words(number: int) -> str:
 
 
 def number(random: Random, value: int) -> str:
-    """`value` (0 to 100) in words or in digits."""
+    """Returns `value` (0 to 100) in words or in digits."""
     return number_words(value) if random.random() < 0.6 else str(value)
 
 
 def percent(random: Random) -> Said:
-    """0 to 100 percent, and that it is percent is said; round numbers are the more frequent."""
+    """Draws 0 to 100 percent, with the word "percent"; round numbers are more frequent."""
     value = random.choice(
         (random.randint(0, 100), 5 * random.randint(0, 20), 10 * random.randint(0, 10))
     )
@@ -53,7 +53,7 @@ def percent(random: Random) -> Said:
 
 
 def percentage(random: Random) -> Said:
-    """0 to 100 percent, said or not."""
+    """Draws 0 to 100 percent, with or without the word."""
     if random.random() < 0.55:
         return percent(random)
     value = random.choice((random.randint(0, 100), 10 * random.randint(0, 10)))
@@ -63,7 +63,7 @@ def percentage(random: Random) -> Said:
 
 
 def highest(random: Random) -> Said:
-    """As much as there is."""
+    """Draws a way to say the maximum."""
     word = random.choice(
         ("maximum", "max", "full", "the max", "the maximum", "the highest", "highest")
     )
@@ -71,18 +71,18 @@ def highest(random: Random) -> Said:
 
 
 def lowest(random: Random) -> Said:
-    """As little as there is without being off."""
+    """Draws a way to say the minimum that is not off."""
     word = random.choice(("minimum", "min", "the minimum", "the lowest", "lowest", "the min"))
     return Said(word, "1")
 
 
 def silent(random: Random) -> Said:
-    """No sound."""
+    """Draws a way to say no sound."""
     return Said(random.choice(("minimum", "min", "the minimum", "the lowest", "zero", "0")), "0")
 
 
 def hottest(random: Random) -> Said:
-    """As many degrees as are possible."""
+    """Draws a way to say the highest temperature."""
     word = random.choice(
         ("maximum", "max", "the maximum", "the highest", "the max", "the hottest")
     )
@@ -90,13 +90,13 @@ def hottest(random: Random) -> Said:
 
 
 def coldest(random: Random) -> Said:
-    """As few degrees as are possible."""
+    """Draws a way to say the lowest temperature."""
     word = random.choice(("minimum", "min", "the minimum", "the lowest", "the min", "the coldest"))
     return Said(word, "min")
 
 
 def degrees_with_unit(random: Random) -> Said:
-    """5 to 32 degrees, or 45 to 95, and that it is degrees is said."""
+    """Draws 5 to 32 or 45 to 95 degrees, with the word "degrees"."""
     value = random.randint(5, 32) if random.random() < 0.75 else random.randint(45, 95)
     unit = random.choice((" degrees", " degrees", " degree", " degrees celsius", "\u00b0"))
     if value > 32 and unit == " degrees celsius":
@@ -105,7 +105,7 @@ def degrees_with_unit(random: Random) -> Said:
 
 
 def degrees(random: Random) -> Said:
-    """5 to 32 degrees, or 45 to 95, said or not."""
+    """Draws 5 to 32 or 45 to 95 degrees, with or without the word."""
     if random.random() < 0.6:
         return degrees_with_unit(random)
     value = random.randint(5, 32) if random.random() < 0.75 else random.randint(45, 95)
@@ -113,7 +113,7 @@ def degrees(random: Random) -> Said:
 
 
 def duration(random: Random) -> Said:
-    """One second to twelve hours, as 90s, 20m, 2h or 1h30m."""
+    """Draws one second to twelve hours, as 90s, 20m, 2h or 1h30m."""
     kind = random.random()
     if kind < 0.15:
         seconds = random.choice((5 * random.randint(1, 18), random.randint(2, 99)))
@@ -169,7 +169,8 @@ _DAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday"
 
 
 def days(random: Random, repeated: bool = True) -> Said:
-    """Days, as "on monday" and what an action line has for it, with the space before it."""
+    """Draws days, as "on monday", and what an action line has for them, with the space before
+    it."""
     kind = random.random()
     if kind < 0.4:
         day = random.choice(("tomorrow", "tomorrow", "today"))
@@ -198,7 +199,7 @@ _REPEATED = (
 
 
 def time_of_day(random: Random, noons: float = NOONS) -> Said:
-    """Returns a time as HH:MM; `noons`: how many of all are noon or midnight. Without am, pm or a
+    """Draws a time as HH:MM; noons: the fraction that is noon or midnight. Without am, pm or a
     part of the day, the hour is the one that is said."""
     if random.random() < noons:
         return random.choice(
@@ -235,7 +236,7 @@ _DAY_PARTS: tuple[tuple[str, bool | None], ...] = (
 
 
 def _clock(random: Random, hour: int) -> tuple[str, int, int]:
-    """Returns a twelve-hour time: how it is said, its hour and its minute."""
+    """Draws a twelve-hour time: how it is said, its hour and its minute."""
     form = random.randrange(8)
     if form in (0, 7):
         return random.choice((number_words(hour), str(hour))), hour, 0

@@ -1,4 +1,5 @@
-"""Manners of speaking: politeness, contractions, hesitation, and what recognition mishears."""
+"""Varies how people speak: politeness, contractions, hesitation, and errors of speech
+recognition."""
 
 from __future__ import annotations
 
@@ -154,7 +155,8 @@ KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 def polite(random: Random, text: str, imperative: bool, urgent: bool) -> str:
-    """`text` with what may go before and after it; `urgent`: "right now" makes sense."""
+    """Returns `text` with polite words before and after it; urgent: whether "right now" makes
+    sense."""
     if imperative and random.random() < 0.4:
         text = f"{random.choice(REQUESTS)} {text}"
     if random.random() < 0.06:
@@ -170,7 +172,7 @@ def polite(random: Random, text: str, imperative: bool, urgent: bool) -> str:
 
 
 def assistant(random: Random) -> str:
-    """Returns a name that somebody may have given to an assistant."""
+    """Returns a name that somebody may give to an assistant."""
     letters = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "h", "j")
     vowels = ("a", "e", "i", "o", "u")
     start = random.choice((random.choice(letters), ""))
@@ -180,7 +182,7 @@ def assistant(random: Random) -> str:
 
 
 def contracted(random: Random, text: str) -> str:
-    """`text` with some words run together, as in "what's"."""
+    """Returns `text` with some words contracted, as in "what's"."""
     table = dict(CONTRACTIONS)
 
     def shorter(found: re.Match[str]) -> str:
@@ -190,8 +192,8 @@ def contracted(random: Random, text: str) -> str:
 
 
 def misheard(random: Random, text: str) -> str:
-    """`text` with what speech recognition gets wrong: an article lost, a word twice, or one for
-    another that sounds alike."""
+    """Returns `text` with errors of speech recognition: an article lost, a word twice, or a word
+    that sounds alike."""
     if random.random() < 0.12:
         text = re.sub(
             r"\b(the|a|my) (?!\w+ (?:after|past|of))", "", text, count=random.choice((0, 1))
@@ -217,7 +219,7 @@ def misheard(random: Random, text: str) -> str:
 
 
 def misspelt(random: Random, text: str) -> str:
-    """`text` with a typing error in one word, where it has one that is long enough."""
+    """Returns `text` with a typing error in one word, if it has one that is long enough."""
     words = text.split(" ")
     places = [i for i, word in enumerate(words) if _may_be_misspelt(word)]
     if not places:
@@ -270,7 +272,8 @@ def _may_be_misspelt(word: str) -> bool:
 
 
 def with_error(random: Random, word: str) -> str:
-    """`word` with a letter dropped, doubled, exchanged with the next, or typed beside its key."""
+    """Returns `word` with a letter dropped, doubled, exchanged with the next, or typed beside its
+    key."""
     at = random.randrange(1, len(word))
     kind = random.randrange(4)
     if kind == 0:

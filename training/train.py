@@ -1,6 +1,6 @@
 """Trains the shipped model from nothing but this repository: `make train`.
 
-Progress is kept in build/training, so that a run that was broken off goes on where it was.
+Progress is saved in build/training, so that an interrupted run continues from there.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STATE = REPOSITORY / "build" / "training"
 MODELS = REPOSITORY / "models"
 STEPS = 9600
 WARM_UP = 200
-FALL = 0.45  # of the steps
+FALL = 0.45  # fraction of steps
 LEARNING_RATE = 3e-3
 MATRIX_LEARNING_RATE = 2e-2  # of Muon
 WEIGHT_DECAY = 0.01
@@ -43,15 +43,15 @@ SAVED_EVERY = 250
 DIGESTED_COMMANDS = 5_000
 EXPORT_CHECKED = 16  # commands
 EXPORT_TOLERANCE = 1e-3  # logits: float32 against float64
-# Two are at best 1.7 times as fast, and many times slower where others use the cores.
+# Two threads are at best 1.7 times as fast, and many times slower if other programs use the cores.
 THREADS = 1
 
 
 class Training:
-    """A model on its way, and its optimizers."""
+    """A model in training, with its optimizers."""
 
     def __init__(self, steps: int, data: str, config: Config = CONFIG) -> None:
-        """`data`: a digest of what the model learns from, with which a kept state must agree."""
+        """data: a digest of the training data, which a saved state must have as well."""
         self.data = data
         torch.manual_seed(SEED)
         self.steps, self.step, self.seconds = steps, 0, 0.0
@@ -66,7 +66,7 @@ class Training:
         self._rates = (MATRIX_LEARNING_RATE, LEARNING_RATE)
 
     def learn(self, batch: Batch) -> float:
-        """Returns the loss per token of action lines, after which the weights are better."""
+        """Learns from a batch, and returns the loss per token of action lines before that."""
         for optimizer, rate in zip(self.optimizers, self._rates, strict=True):
             optimizer.param_groups[0]["lr"] = rate * self._schedule()
             optimizer.zero_grad()
@@ -83,15 +83,15 @@ class Training:
         return float(losses.detach()[answers].mean())
 
     def _schedule(self) -> float:
-        """Part of the learning rate: a linear rise, a plateau, then a linear fall to nothing. On
-        the plateau a training may go on with other data."""
+        """Returns the factor of the learning rate: a linear rise, a plateau, then a linear fall to
+        zero. On the plateau a training may continue with other data."""
         if self.step < WARM_UP:
             return (self.step + 1) / WARM_UP
         fall = max(round(self.steps * FALL), 1)
         return min(1.0, (self.steps - self.step) / fall)
 
     def state(self) -> dict[str, object]:
-        """Returns all that a later process needs to go on."""
+        """Returns everything that a later process needs to continue."""
         return {
             "step": self.step,
             "steps": self.steps,
@@ -103,8 +103,8 @@ class Training:
         }
 
     def restore(self, path: Path, other_data: bool = False) -> bool:
-        """Returns whether `path` held the state of such a training, which then goes on from there.
-        With `other_data` it may have learnt from other commands, for another number of steps."""
+        """Loads the state of such a training from `path`; returns whether there was one. With
+        `other_data` it may have learnt from other commands, for another number of steps."""
         if not path.exists():
             return False
         state = torch.load(path, weights_only=True)
@@ -119,7 +119,7 @@ class Training:
         return True
 
     def save(self, path: Path) -> None:
-        """Keeps the state at `path`; a process that dies meanwhile leaves the one before."""
+        """Writes the state to `path`; if the process dies meanwhile, the last state remains."""
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(self.state(), path.with_suffix(".new"))
         os.replace(path.with_suffix(".new"), path)
@@ -128,7 +128,7 @@ class Training:
 def run(
     training: Training, encoder: bpe.Encoder, state: Path, console: Console, unseen: frozenset[str]
 ) -> None:
-    """Trains to the last step, keeping the state now and then."""
+    """Trains to the last step, and saves the state from time to time."""
     columns = (
         TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("loss {task.fields[loss]:.4f}"),
@@ -151,7 +151,7 @@ def run(
 
 
 def data_digest(tokenizer: BpeTokenizer, unseen: frozenset[str] = frozenset()) -> str:
-    """Returns what tells apart two versions of the grammar or the tokenizer."""
+    """Returns a digest that distinguishes versions of the grammar and the tokenizer."""
     digest = hashlib.sha256(repr(tokenizer.pieces).encode())
     for text in islice(tokenizer_texts(unseen), DIGESTED_COMMANDS):
         digest.update(text.encode())
@@ -159,9 +159,9 @@ def data_digest(tokenizer: BpeTokenizer, unseen: frozenset[str] = frozenset()) -
 
 
 def exported(model: Llama, sample: Batch) -> Checkpoint:
-    """Returns the host's form of the model, which gives the same logits for `sample`.
+    """Returns the model in the host's form, which gives the same logits for `sample`.
 
-    Raises ValueError if it does not, which only a mistake in either forward pass can cause.
+    Raises ValueError if it does not, which only a mistake in one of the forward passes can cause.
     """
     checkpoint = model.checkpoint()
     tokens = sample.tokens[:EXPORT_CHECKED]
@@ -174,7 +174,7 @@ def exported(model: Llama, sample: Batch) -> Checkpoint:
 
 
 def write_held_out(path: Path) -> None:
-    """The held-out commands as lines of category, command and action, with tabs between."""
+    """Writes the held-out commands as lines of category, command and action, separated by tabs."""
     lines = (f"{c.category}\t{c.raw_text}\t{c.raw_action}\n" for c in held_out_commands())
     path.write_text("".join(lines), encoding="utf-8")
 

@@ -1,4 +1,5 @@
-"""What is answered by "unknown": what is meant for other assistants, and what a home cannot do."""
+"""Commands that are answered by "unknown": those for other assistants, and those that a home
+cannot carry out."""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ UNKNOWN = "unknown"
 
 
 class Unknown:
-    """Draws clauses of one side of the split that nothing can be done about."""
+    """Draws clauses of one side of the split that cannot be carried out."""
 
     def __init__(self, random: Random, held_out: bool, home: Home) -> None:
         self.random, self.held_out = random, held_out
         self.filler = Filler(random)
         self.spoiled = spoiled = Spoiled(random, home, self.filler)
-        # Kinds of texts, and how many there are of each, in proportion.
+        # Kinds of texts, and their relative frequencies.
         self._kinds = {
             self._for_others: 34,
             spoiled.other_place: 22,
@@ -41,7 +42,7 @@ class Unknown:
         }
 
     def clause(self) -> Clause:
-        """Returns what no device of the home can do."""
+        """Returns a clause that no device of the home can carry out."""
         draws, weights = tuple(self._kinds), tuple(self._kinds.values())
         while True:
             (draw,) = self.random.choices(draws, weights)

@@ -1,4 +1,5 @@
-"""Commands that a training must not have: those of a table that the model is to be judged by."""
+"""Loads commands that a training must not contain: those of a table for the evaluation of the
+model."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from host.paths import HOME_MODEL
 
 
 def load_unseen(table: Path) -> frozenset[str]:
-    """Returns the commands of a table as the model would see them: rewritten, and with symbols in
-    the place of names, so that a sentence is excluded for all rooms at once. Raises ModelError."""
+    """Returns the commands of a table as the model would see them: normalized, and with symbols in
+    place of names, so that a sentence is excluded for all rooms at once. Raises ModelError."""
     normalization, home = load_format(HOME_MODEL).normalization, default_home()
     texts = (normalization.apply(command.text) for command in load_commands(table))
     return frozenset(mark_names(text, home).text for text in texts)

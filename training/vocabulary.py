@@ -1,4 +1,4 @@
-"""The words of the home: rooms, devices, colours, and things that no home of ours has."""
+"""The words of homes: rooms, devices, colours, and things that the home lacks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-# What an action line calls a room, and the names that people give it.
+# The name of a room in action lines, and what people call it.
 ROOMS: dict[str, tuple[str, ...]] = {
     "kitchen": ("kitchen",),
     "bedroom": ("bedroom", "master bedroom"),
@@ -183,13 +183,13 @@ _WORDS = Path(__file__).with_name("words")
 
 @cache
 def words(name: str) -> tuple[str, ...]:
-    """Returns the words of a file in training/words, divided by commas and line ends."""
+    """Returns the words of a file in training/words, separated by commas or line ends."""
     text = (_WORDS / f"{name}.txt").read_text(encoding="utf-8")
     return tuple(dict.fromkeys(filter(None, (one.strip() for one in re.split("[,\n]", text)))))
 
 
 @cache
 def lines(name: str) -> tuple[str, ...]:
-    """Returns the lines of a file in training/words, but for remarks."""
+    """Returns the lines of a file in training/words, without comments."""
     text = (_WORDS / f"{name}.txt").read_text(encoding="utf-8")
     return tuple(one for one in text.splitlines() if one and not one.startswith("#"))
