@@ -1,4 +1,4 @@
-"""What is measured, and says how."""
+"""Benchmarks. Each figure says how it was obtained."""
 
 from pathlib import Path
 

@@ -2,9 +2,9 @@
 
     python -m bench [PART ...] [--model FILE]
 
-Every figure is labelled: measured is what was counted or timed on this machine, emulated are
-instructions that code for a chip's processor executed in an emulator, modelled is what is computed
-from those and from published figures. They go into one table and into bench/results.json.
+Every figure is labelled. "Measured": counted or timed on this machine. "Emulated": instructions of
+code for a chip's processor, executed in an emulator. "Modelled": computed from those and from
+published figures. They go into one table and into bench/results.json.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _EXPECTED = (
 
 
 def main() -> int:
-    """Returns the exit code."""
+    """Runs the parts; returns the exit code."""
     parser = Parser(prog="python -m bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}: all")
     parser.add_argument(
@@ -70,7 +70,8 @@ def measured(
 ) -> list[Row]:  # fmt: skip
     """Returns the rows of all parts, each printed with how long it took.
 
-    A part whose programs cannot be had here is left out, saying why; SetupError where all are.
+    A part is left out, with a message, if its programs cannot be installed; raises SetupError if
+    none can.
     """
     rows: list[Row] = []
     for part in parts:

@@ -1,11 +1,12 @@
-"""What is modelled of links, beside what others have measured of them; and what collisions cost.
+"""Compares the models of links with others' measurements, and models what collisions cost.
 
-Throughput is that of two boards of which one sends 250 bytes to the other, or to all, as fast as
-it can: frames one after another, each taking what bench/contention.py says and what ESP-NOW's
-driver executes. It shares no figure with the published airtimes that tokens are modelled with.
+Throughput is that of two boards, of which one sends 250 bytes to the other, or to all, as fast as
+it can: one frame after another, each with the times of bench/contention.py and the instructions of
+ESP-NOW's driver. It shares no figure with the published airtimes with which tokens are modelled.
 
-Collisions: federations at the published airtimes whose stations take turns, whose collide, and
-whose chips send by rank (firmware/roles/turns.py) so that they seldom do.
+Collisions: federations at the published airtimes with stations that take turns, with stations that
+may collide, and with chips that send by rank (firmware/roles/turns.py), so that they seldom
+collide.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from host.parallel.cost.turns import slot_seconds
 from host.parallel.plan import Plan, Shard
 from host.parallel.synchronization import Synchronization
 
-# Bytes a second that others measured of 250-byte packets at one metre, to all and to one.
+# Bytes per second in 250-byte packets at one metre, to all and to one, measured by others.
 PUBLISHED = {1: (101_000, 89_250), 11: (497_000, 349_250), 54: (963_000, 778_500)}
 # A language model of 15 million parameters, its layers on two ESP32-S3 with a UART between them
 # (the project esp32-llm-pipeline, 2026): bits per second; bytes and tokens of both ways.
 _UART_BAUD, _UART_BYTES, _UART_TOKENS_A_SECOND = 460_800, 1_200, 1.4
-UART_SHARE = 3.0  # percent of a token's time that its author gives
+UART_SHARE = 3.0  # percent of a token's time, by its author
 BOARD = "esp32s3"
 CHIPS = (2, 5, 8)
 _SIZE, _SECONDS = 250, 2.0
@@ -48,7 +49,7 @@ MODES: dict[str, type[Model]] = {"host": HostCombined, "chips": ChipCombined}
 
 
 def throughput(mbit: int, to_all: bool) -> float:
-    """Bytes a second between two boards."""
+    """Returns the bytes per second between two boards."""
     env = simpy.Environment()
     air = SharedAir(env, Random(0))
     board = load(BOARD)
@@ -66,7 +67,8 @@ def throughput(mbit: int, to_all: bool) -> float:
 
 
 def throughput_rows() -> Iterator[Row]:
-    """Modelled and published, and the share of the UART in the published two boards' tokens."""
+    """Yields rows of modelled and published throughput, and of the UART's part in a token of two
+    boards that others have published."""
     for mbit in MODULATIONS:
         for to_all, published in zip((True, False), PUBLISHED[mbit], strict=True):
             name, target = f"throughput {'to all' if to_all else 'to one'}", f"{mbit} Mbit/s"
@@ -80,7 +82,8 @@ def throughput_rows() -> Iterator[Row]:
 
 
 class PlannedWork:
-    """What chips execute as host.plan counts it, but on links, which the model adds."""
+    """The instructions of chips as host.plan counts them, without those for links, which the model
+    adds."""
 
     def __init__(self, plan: Plan) -> None:
         board = load(BOARD)
@@ -96,20 +99,20 @@ class PlannedWork:
             for each in token  # of all layers alike
             for chip in range(plan.chips)
         }
-        # What another chip's contribution takes to be added.
+        # To add another chip's contribution.
         first = token[0]
         alone = replace(first, answers=first.answers[:1])
         more = executed(0, first) - executed(0, alone)
         self._part = more / max(1, len(first.answers) - 1)
 
     def instructions(self, task: int, shard: Shard | None = None) -> float:
-        """As bench.federation_model.Instructions."""
+        """Does what bench.federation_model.Instructions says."""
         return self._part if shard is None else self._tasks[task, shard.chip]
 
 
 def collision_rows(model: QuantizedModel, name: str) -> Iterator[Row]:
-    """Tokens a second where stations take turns, where they collide, and where chips that add up
-    send by rank so as not to; and frames that collide."""
+    """Yields rows of tokens per second if stations take turns, if they collide, and if chips that
+    add up send by rank; and of the frames that collide."""
     for rate in RATES:
         for reduce in MODES:
             for chips in CHIPS:
@@ -135,7 +138,8 @@ def _plan(model: QuantizedModel, chips: int, reduce: str) -> Plan:
 def run_on_air(
     plan: Plan, reduce: str, rate: Rate, collides: bool, slot: float
 ) -> tuple[float, float]:
-    """Tokens a second, and percent of the frames on the air that collide; slot: as Scenario's."""
+    """Returns tokens per second, and the percentage of frames on the air that collide; slot: as
+    for Scenario."""
     board = load(BOARD)
     assert board.clock_mhz
     hertz = board.clock_mhz * 1e6 / CYCLES_AN_INSTRUCTION

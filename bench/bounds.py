@@ -1,7 +1,7 @@
-"""Upper bounds of what is deterministic: instructions, allocation, heap, frames and bytes.
+"""Upper bounds of deterministic figures: instructions, allocation, heap, frames and bytes.
 
-bench/bounds.json holds what was counted last, by part and by kernel, target and shape; tests allow
-SLACK more. `python -m bench.bounds` counts anew and writes the file.
+bench/bounds.json has the last counts, by part and by kernel, target and shape; tests allow SLACK
+more. `python -m bench.bounds` counts again and writes the file.
 """
 
 from __future__ import annotations
@@ -39,26 +39,27 @@ def stored(part: str) -> dict[str, float]:
 
 
 def bounded(rows: Iterable[Row]) -> list[Row]:
-    """Of a chip's rows those with bounds: work may move from one of its phases to another."""
+    """Returns those of a chip's rows that have bounds: not those of phases, because work may move
+    between phases."""
     return [row for row in rows if row.name in _BOUNDED]
 
 
 def chip_figures(folder: Path = FOLDER, *, signed: bool = False) -> Iterator[Row]:
-    """Rows of the busiest of 5 chips with the shipped model; signed: with frames of version 3.
-    Raises SetupError without QEMU."""
+    """Returns rows of the busiest of 5 chips with the shipped model; signed: with frames of
+    version 3. Raises SetupError without QEMU."""
     return _chip_bench(folder, signed).rows(_CHIPS, SHIPPED.stem)
 
 
 def native_chip_figures(folder: Path = FOLDER) -> Iterator[Row]:
-    """Yields the same with native kernels, with frames of version 2 and 3 and where chips add
-    up."""
+    """Yields rows of the same chips with native kernels, with frames of versions 2 and 3, and with
+    chips that add up."""
     yield from _chip_bench(folder, kernels=RV32IM).rows(_CHIPS, SHIPPED.stem)
     yield from _chip_bench(folder, signed=True, kernels=RV32IM).rows(_CHIPS, SHIPPED.stem)
     yield from combining_figures(folder, RV32IM)
 
 
 def gateway_figures(folder: Path = FOLDER) -> Iterator[Row]:
-    """Rows of the gateway of 5 chips on ESP-NOW."""
+    """Returns rows of the gateway of 5 chips on ESP-NOW."""
     return GatewayBench(_chip_bench(folder)).rows(_CHIPS, SHIPPED.stem)
 
 
@@ -79,7 +80,7 @@ def _chip_bench(
 def combining_figures(
     folder: Path = FOLDER, kernels: KernelSet | None = None
 ) -> Iterator[Row]:
-    """Returns the same of 5 chips that add up their partial sums themselves."""
+    """Returns rows of 5 chips that add up their partial sums themselves."""
     model = _shipped()
     recorded = requests(model, [BOS], _POSITION + 1)
     bench = CombiningBench(model, recorded, [_POSITION], folder, kernels)
@@ -87,7 +88,7 @@ def combining_figures(
 
 
 def link_figures() -> Iterator[Row]:
-    """Rows of frames and bytes a token with the shipped model on 5 chips, as measured."""
+    """Returns rows of frames and bytes per token with the shipped model on 5 chips, measured."""
     model = _shipped()
     for link, mode in _LINKS:
         rows = links.figures(model, link, _CHIPS, mode, _TOKENS, SHIPPED.stem)
@@ -95,14 +96,15 @@ def link_figures() -> Iterator[Row]:
 
 
 def heap_figures() -> Iterator[Row]:
-    """Rows of what the fullest chips have in use with the shipped model, as they report it."""
+    """Returns rows of the heap in use on the fullest chips with the shipped model, as they report
+    it."""
     rows = memory.figures(_shipped(), SHIPPED.stem)
     return (row for row in rows if row.label == Label.MEASURED)
 
 
 def exceeded(rows: Iterable[Row], bounds: dict[str, float]) -> list[str]:
-    """Returns what is wrong, a line for each row that is beyond its bound or has none, and for
-    each bound that no row belongs to."""
+    """Returns a line for each row that exceeds its bound or has none, and for each bound without a
+    row."""
     values = {row.key: row.value for row in rows}
     faults = [f"{key}: has no bound" for key in values.keys() - bounds.keys()]
     faults += [f"{key}: a bound for nothing" for key in bounds.keys() - values.keys()]

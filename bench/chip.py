@@ -1,7 +1,7 @@
-"""Instructions that one whole chip executes for a token where the host adds up partial sums.
+"""Counts the instructions that a whole chip executes for a token with host reduce.
 
-The chip, emulated, is handed the requests of a recorded text, and its answers are checked against
-the reference in the same run.
+The emulated chip receives the requests of a recorded text, and its answers are compared with the
+reference in the same run.
 """
 
 from __future__ import annotations
@@ -29,9 +29,8 @@ from protocol.bitunpack import unpack
 from protocol.frame import HEADER_SIZE, ProtocolError, verify_frame
 from protocol.messages import PHASE_ATTENTION, PHASE_VOCABULARY
 
-# Functions whose instructions are counted separately, by what they do (softmax is within
-# attention); what else the kernels' modules hold is `elementwise`. Beside them there are the
-# message loop and bytecode.
+# Functions that are counted separately, by what they do (softmax is part of attention); all other
+# functions of the kernels' modules are `elementwise`. The rest is the message loop and bytecode.
 PHASES = {"matvec": "matrix", "attend": "attention", "bits_needed": "packing", "pack": "packing"}
 OTHERS = "elementwise"
 
@@ -49,15 +48,15 @@ class ChipBench:
         signed: bool = False,
         kernels: KernelSet | None = None,
     ) -> None:
-        """measured: the positions to tell of; signed: with frames of version 3, not 2; kernels:
-        machine code in place of viper's. Raises SetupError if QEMU cannot be had."""
+        """measured: the positions to report; signed: with frames of version 3, not 2; kernels:
+        machine code in place of viper's. Raises SetupError if QEMU cannot be installed."""
         self.model, self._measured, self._signed = model, frozenset(measured), signed
         self._requests = [
             request
             for request in requests
             if request.phase != PHASE_VOCABULARY or request.position in self._measured
         ]
-        # One for all, for requests are signed in the order in which they are sent.
+        # One for all, because requests are signed in the order in which they are sent.
         signer = Signer(SESSION_KEY) if signed else None
         self.records = [self._record(*item, signer) for item in enumerate(self._requests)]
         self.emulator = Emulator(folder, kernels)
@@ -67,8 +66,8 @@ class ChipBench:
         self._inside: dict[tuple[int, int], list[Measured]] = {}  # by that and the chip
 
     def rows(self, chips: int, name: str) -> Iterator[Row]:
-        """Instructions a token on the busiest of so many chips, whole and by phase; of one that
-        signs, whole and those of its HMACs.
+        """Returns instructions per token on the busiest of `chips` chips, in total and by phase;
+        for a chip that signs, in total and of its HMACs.
 
         Raises EmulationError if a chip fails or the answers do not add up to the reference's.
         """
@@ -98,8 +97,8 @@ class ChipBench:
                       "instr/collection", Label.EMULATED)  # fmt: skip
 
     def federation(self, chips: int) -> tuple[Plan, list[list[Measured]]]:
-        """Returns the plan of so many chips, and what each of them did for each of the measured
-        requests; their answers have been checked. Raises EmulationError."""
+        """Returns the plan for `chips` chips, and what each did for each of the measured requests;
+        their answers have been verified. Raises EmulationError."""
         if chips not in self._federations:
             plan = tensor_plan(self.model, chips, signed=self._signed)
             runs = [self.run(plan, shard, inside=False) for shard in plan.shards]
@@ -112,8 +111,7 @@ class ChipBench:
         return [request for request in self._requests if request.position in self._measured]
 
     def places(self) -> dict[int, list[int]]:
-        """Returns where the requests of each measured position are among those of
-        `measured_requests`."""
+        """Returns the places of each measured position's requests among `measured_requests`."""
         positions = [request.position for request in self.measured_requests()]
         return {
             measured: [i for i, position in enumerate(positions) if position == measured]
@@ -123,7 +121,7 @@ class ChipBench:
     def _phases(self, plan: Plan, chip: int, at: list[int], total: int) -> dict[str, int]:
         looked_into = [self._looked_into(plan, chip)[i] for i in at]
         if self._signed:
-            # The looks at HMACs would count as protocol; all else is as without signatures.
+            # Counting HMACs separately adds to the protocol; all else is as without signatures.
             return {"HMAC": sum(run.inside[DIGEST] for run in looked_into)}
         phases: Counter[str] = Counter()
         for run in looked_into:
@@ -155,8 +153,8 @@ class ChipBench:
         return Record(request.frame(index, signer), request.position in self._measured, collects)
 
     def check(self, runs: list[list[Measured]]) -> None:
-        """Raises EmulationError if what all chips of a plan answered is not the reference's,
-        or not signed as it should be."""
+        """Raises EmulationError if the answers of all chips of a plan are not the reference's, or
+        are not signed correctly."""
         signer = Signer(SESSION_KEY, len(runs)) if self._signed else None
         for i, request in enumerate(self.measured_requests()):
             answers = [read_values(run[i].answer, signer) for run in runs if run[i].answer]
@@ -172,13 +170,12 @@ class ChipBench:
 
 
 def counted(chips: int) -> str:
-    """Returns the count and its noun."""
+    """Returns a count with its noun."""
     return f"{chips} chip{'s' if chips > 1 else ''}"
 
 
 def read_values(encoded: bytes, signer: Signer | None = None) -> Ints:
-    """Returns the partial sums or logits in an answer as it left the chip. Raises
-    EmulationError."""
+    """Returns the partial sums or logits in an answer on the line. Raises EmulationError."""
     frame = bytearray(decode_frame(encoded.rstrip(b"\0")) or b"")
     try:
         length = verify_frame(frame, len(frame), signer)

@@ -1,5 +1,4 @@
-"""The model of a federation whose chips add up their partial sums among themselves, or exchange
-activations in their place."""
+"""Models a federation with chips that add up their partial sums, or exchange activations."""
 
 from __future__ import annotations
 
@@ -30,11 +29,9 @@ _ACTIVATION_BITS = 16
 
 
 class _Member:
-    """A chip at one token: the collectives that it has begun, and what came of others.
-
-    pace: when it asks for what does not come, as a chip's own. Contributions are never far enough
-    apart here to make that later.
-    """
+    """A chip at one token: the collectives that it has begun, and the others' pieces that have
+    arrived. pace: when it asks for missing pieces, as on a chip. Contributions are never so far
+    apart here that it would ask later."""
 
     def __init__(self, env: simpy.Environment, chips: int) -> None:
         self.begun = -1
@@ -48,10 +45,8 @@ class _Member:
 
 
 class ChipCombined(Model):
-    """One step a token: two sums a layer among the chips, then each chip's logits.
-
-    phases: of a layer, each of which ends with a collective.
-    """
+    """One step per token: two sums per layer among the chips, then each chip's logits. phases: of
+    a layer, each of which ends with a collective."""
 
     phases: tuple[int, ...] = (PHASE_ATTENTION, PHASE_FEED_FORWARD)
 
@@ -88,7 +83,7 @@ class ChipCombined(Model):
             self.env.process(self.sent_to_chips(chips, size, deliver))
 
     def _steps(self, chip: int, member: _Member, request: Request) -> Events:
-        """Yields what a chip does from a STEP to its answer."""
+        """Yields the events of a chip from a STEP to its answer."""
         yield member.started
         tasks = self.phases * self.plan.config.layers
         part = self._part(chip)
@@ -104,7 +99,7 @@ class ChipCombined(Model):
         yield from self._answer(chip, request, self.instructions(PHASE_VOCABULARY, chip))
 
     def _wait_for_turn(self, chip: int, member: _Member, number: int) -> Events:
-        """As firmware/roles/turns.py, which waits without taking anything in."""
+        """Does what firmware/roles/turns.py does, which waits without receiving."""
         came = {source for source, _ in member.arrived.get(number, set())}
         before = sum(other not in came for other in range(chip))
         if self.scenario.slot and before:
@@ -120,8 +115,8 @@ class ChipCombined(Model):
         self.answered(request, chip, sizes)
 
     def _pieces(self, chip: int, number: int) -> frame_sizes.Sizes:
-        """Lengths of the frames of a chip's contribution; one without elements where it has no
-        part in the phase."""
+        """Returns the lengths of the frames of a chip's contribution; one without elements if it
+        has no part in the phase."""
         phase = self.phases[number % len(self.phases)]
         has_part = getattr(self.plan.shards[chip], PHASE_PARTS[phase])
         return self._contributed(chip, phase) if has_part else (frame_sizes.NOTHING,)
@@ -134,7 +129,7 @@ class ChipCombined(Model):
         return self.scenario.work.instructions(PART) + driver if self.plan.chips > 1 else 0.0
 
     def _completed(self, chip: int, member: _Member, number: int) -> Events:
-        """Waits until all others' parts of a sum are there, asking for those that do not come."""
+        """Waits until all others' parts of a sum have arrived, and asks for missing ones."""
         pieces = {other: len(self._pieces(other, number)) for other in self._others[chip]}
         wanted = sum(pieces.values())
         arrived = member.arrived.setdefault(number, set())
@@ -188,7 +183,7 @@ class ChipCombined(Model):
             )
 
     def _ask(self, chip: int, missing: list[int], number: int) -> None:
-        """One request to all for what is missing of these."""
+        """Sends one request to all for what is missing from these members."""
         for other in missing:
             self._members[chip].pace.note(other)
 
@@ -211,7 +206,7 @@ class ChipCombined(Model):
         self._contribute(chip, number, self._others[chip])
 
     def _between(self, chip: int, receivers: list[int], size: int, deliver: Deliver) -> None:
-        """A frame from chip to chips: over the air, or through the host on serial lines."""
+        """Sends a frame from chip to chips: over the air, or through the host on serial lines."""
         if receivers and self.radio:
             self.env.process(self._over_air(chip, receivers, size, deliver))
         elif receivers:
@@ -232,7 +227,8 @@ class ChipCombined(Model):
 
 
 class ChipGathered(ChipCombined):
-    """The same with two collectives in each phase: of activations, and of the residual stream."""
+    """A federation with two collectives in each phase: of activations, and of the residual
+    stream."""
 
     phases = (GATHERED_HEADS, FINISHED_ATTENTION, GATHERED_UNITS, FINISHED_FEED_FORWARD)
 

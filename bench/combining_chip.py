@@ -1,7 +1,8 @@
-"""Instructions that a whole chip executes for a token where chips add up partial sums themselves.
+"""Counts the instructions that a whole chip executes for a token if chips add up partial sums
+themselves.
 
-The chip, emulated, is handed each STEP and what the other chips contribute, which numpy computes
-with their shares. Its answers are checked against the reference in the same run.
+The emulated chip receives each STEP and the contributions of the other chips, which numpy computes
+with their shards. Its answers are compared with the reference in the same run.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ _ROOM = MAX_FRAME - HEADER_SIZE - 12  # of a contribution on a serial line
 
 @dataclass(frozen=True)
 class Event:
-    """A frame that comes to a chip. phase: of the work that it sets off, PHASE_VOCABULARY for the
-    end of a step, None if it only brings a part of a sum; layer: of that work."""
+    """A frame for a chip. phase: of the work that it starts, PHASE_VOCABULARY for the end of a
+    step, None if it only brings a part of a sum; layer: of that work."""
 
     record: Record
     phase: int | None
@@ -55,8 +56,8 @@ class CombiningBench:
         folder: Path = FOLDER,
         kernels: KernelSet | None = None,
     ) -> None:
-        """measured: the positions to tell of; kernels: machine code in place of viper's. Raises
-        SetupError where QEMU cannot be had."""
+        """measured: the positions to report; kernels: machine code in place of viper's. Raises
+        SetupError if QEMU cannot be installed."""
         self._model, self._measured = model, frozenset(measured)
         self._requests = [request for request in requests if request.phase != PHASE_VOCABULARY]
         self._logits = {
@@ -69,7 +70,8 @@ class CombiningBench:
         self._sums: dict[int, list[list[Ints]]] = {}  # by count of chips
 
     def rows(self, chips: int, name: str) -> Iterator[Row]:
-        """Instructions a token on the busiest of so many chips. Raises EmulationError."""
+        """Returns instructions per token on the busiest of `chips` chips. Raises
+        EmulationError."""
         plan = tensor_plan(self._model, chips, reduce="chips")
         runs = [self.run(plan, shard, self.events(plan, shard)) for shard in plan.shards]
         for position, at in self._places(plan).items():
@@ -115,7 +117,7 @@ class CombiningBench:
         return self._sums[plan.chips]
 
     def events(self, plan: Plan, shard: Shard) -> list[Event]:
-        """Returns all frames that come to a chip."""
+        """Returns all frames for a chip."""
         made: list[Event] = []
         others = [other.chip for other in plan.shards if other.chip != shard.chip]
         layers = self._model.config.layers
@@ -162,7 +164,7 @@ class CombiningBench:
 
 
 def _contribution(chip: int, plan: Plan, number: int, part: Ints) -> bytes:
-    """Returns what a chip contributes to the sum with this number, as it is on the line."""
+    """Returns a chip's contribution to the sum with this number, as it is on the line."""
     sent: list[bytes] = []
 
     def send(frame: bytearray, kind: int, dst: int, number: int, length: int) -> None:

@@ -1,11 +1,12 @@
-"""Who sends when on a shared air, and what collides: IEEE 802.11's distributed coordination.
+"""Models who sends when on a shared air, and which frames collide: IEEE 802.11's distributed
+coordination.
 
-A station that has a frame draws a number of slots, 0 to the window less one. When the air becomes
-free the one with fewest left sends, the others keep what they have left beyond that; those that
-have equally few send at once, and all of their frames are lost. A frame to one station is sent
-again then, with a window twice as wide each time, which its missing acknowledgement tells; one to
-all is not acknowledged, and is lost for good. Stations that want the air within a slot of one
-another draw as well, for none hears the other yet.
+A station with a frame draws a number of slots, from 0 to the window less one. When the air becomes
+free, the station with the fewest slots left sends; the others keep their slots beyond those.
+Stations with equally few send at the same time, and all of their frames are lost. A frame to one
+station is then sent again, with a window twice as wide each time, because its acknowledgement is
+missing; a frame to all is not acknowledged, and is lost for good. Stations that need the air
+within a slot of one another also draw, because none of them hears the other yet.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class _Waiting:
 
 
 class SharedAir:
-    """The air, shared by this rule. frames, collided: how many were sent, and with others."""
+    """The air, shared by this rule. frames, collided: how many were sent, and how many of them
+    collided."""
 
     def __init__(self, env: simpy.Environment, random: Random, window: int = WINDOW) -> None:
         self.frames = self.collided = 0
@@ -42,8 +44,8 @@ class SharedAir:
         self._is_shared_out = False
 
     def carry(self, seconds: float, to_all: bool) -> Generator[simpy.Event, Any, bool]:
-        """Sends a frame that takes so long, its acknowledgement and a mean wait of a station by
-        itself among it; whether it came through."""
+        """Sends a frame; returns whether it arrived. seconds: including its acknowledgement and
+        the mean wait of a station that is alone."""
         window = self._window
         for _ in range(1 if to_all else MOST_TRIES):
             waiting = _Waiting(self._random.randrange(window), seconds, self._env.event())
@@ -75,8 +77,8 @@ class SharedAir:
 
 @dataclass(frozen=True)
 class Modulation:
-    """How bits go at one rate. preamble: seconds; symbol_bits, symbol: bits and seconds of one;
-    service_bits: besides the frame's; ack: seconds of an acknowledgement."""
+    """The encoding of bits at one rate. preamble: seconds; symbol_bits, symbol: bits and seconds
+    of a symbol; service_bits: besides the frame's; ack: seconds of an acknowledgement."""
 
     preamble: float
     symbol_bits: float
@@ -85,7 +87,7 @@ class Modulation:
     ack: float
 
     def frame(self, size: int) -> float:
-        """Seconds of a frame of so many bytes."""
+        """Returns the seconds of a frame of `size` bytes."""
         bits = 8 * size + self.service_bits
         symbols = -(-bits // self.symbol_bits)
         return self.preamble + symbols * self.symbol
@@ -104,8 +106,9 @@ FRAME_HEAD = 24 + 1 + 3 + 4 + 7 + 4
 
 
 def airtime(mbit: int, size: int, to_all: bool) -> float:
-    """Seconds from one frame of `size` <= 250 bytes of payload to the next of a station that is
-    alone: DIFS + half a window of slots + frame, and to one station SIFS + acknowledgement."""
+    """Returns the seconds from one frame of `size` <= 250 bytes of payload to the next, of a
+    station that is alone: DIFS + half a window of slots + frame and, to one station, SIFS +
+    acknowledgement."""
     of = MODULATIONS[mbit]
     difs = SIFS + 2 * SLOT
     alone = difs + (WINDOW - 1) / 2 * SLOT + of.frame(size + FRAME_HEAD)

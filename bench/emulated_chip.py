@@ -1,7 +1,7 @@
-"""One chip of a federation on MicroPython's QEMU port for rv32imc: frames in, counts out.
+"""Runs one chip of a federation on MicroPython's QEMU port for rv32imc: frames in, counts out.
 
-The chip runs the very files that a board would hold, compiled for rv32imc. It is handed frames one
-by one, as its UART would, and reports what each took.
+The chip runs the very files that a board would hold, compiled for rv32imc. It receives frames one
+by one, as from its UART, and reports the instructions for each.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _MEASURED, _COLLECT, _ON_RADIO, _LOCKED = 1, 2, 4, 8
 
 @dataclass(frozen=True)
 class Record:
-    """A frame for a chip, as it is on the line; whether to tell what it took, and whether to
-    collect garbage before. on_radio: it is `radio_frames` for a gateway instead; locked: whether
-    what allocates memory meanwhile fails, of one that is measured."""
+    """A frame for a chip, as on the line; and whether to report its instructions, and to collect
+    garbage before. on_radio: whether it is `radio_frames` for a gateway instead; locked: whether
+    allocations fail while a measured frame is handled."""
 
     frame: bytes
     measured: bool = False
@@ -50,21 +50,21 @@ class Record:
     locked: bool = False
 
     def encoded(self) -> bytes:
-        """As on_chip.py reads it."""
+        """Returns the record as on_chip.py reads it."""
         flags = _MEASURED * self.measured | _COLLECT * self.collects | _ON_RADIO * self.on_radio
         flags |= _LOCKED * self.locked
         return bytes([flags]) + len(self.frame).to_bytes(2, "little") + self.frame
 
 
 def radio_frames(frames: Iterable[bytes]) -> bytes:
-    """Returns the frames that wait on the radio at the same time, as a record has them."""
+    """Returns a record's content for frames that are waiting on the radio at the same time."""
     return b"".join(len(frame).to_bytes(2, "little") + frame for frame in frames)
 
 
 @dataclass(frozen=True)
 class RadioUse:
-    """How often a gateway called its radio's driver for one record: sends, receives with a frame,
-    receives without; and what it sent."""
+    """How often a gateway called its radio's driver for one record: to send, to receive with a
+    frame, to receive without one; and the frames that it sent."""
 
     sends: int
     receives: int
@@ -74,8 +74,8 @@ class RadioUse:
 
 @dataclass
 class Measured:
-    """What one chip did for one record. inside: instructions by function; answer: all that it
-    wrote since a frame last came on the line, as it is there; radio: of a gateway."""
+    """What one chip did for one record. inside: instructions by function; answer: all bytes that
+    it wrote since the last frame on the line; radio: of a gateway."""
 
     instructions: int
     allocated: int
@@ -85,11 +85,11 @@ class Measured:
 
 
 class Emulator:
-    """Runs chips. collection: instructions of collecting the garbage of the one that was last."""
+    """Runs chips. collection: instructions of a garbage collection on the last chip."""
 
     def __init__(self, folder: Path = FOLDER, kernels: KernelSet | None = None) -> None:
         """kernels: machine code that chips run in place of viper's. Raises SetupError if QEMU
-        cannot be had."""
+        cannot be installed."""
         self.collection = 0
         self._kernels = kernels
         self._toolchain = Toolchain(folder)
@@ -104,10 +104,10 @@ class Emulator:
         inside: bool = False,
         key: bytes = b"",
     ) -> list[Measured]:
-        """Returns what the chip did for each record that is measured.
+        """Returns what the chip did for each measured record.
 
-        inside: look into functions, which costs instructions, so that the whole is then no good;
-        key: of the session whose frames are signed. Raises EmulationError.
+        inside: functions to count separately, which costs instructions and makes the total
+        useless; key: of the session with which frames are signed. Raises EmulationError.
         """
         settings = configuration(plan, shard, uart=SIMULATED_UART, key=key)
         files = chip_files(model, plan, shard, TARGET, settings, self._kernels)
@@ -148,7 +148,7 @@ class Emulator:
 
 
 def functions(model: QuantizedModel, shard: Shard) -> dict[str, int]:
-    """Number of parameters by name, of the functions that are counted separately."""
+    """Returns the number of parameters of each function that is counted separately, by name."""
     sources = (
         kernel_source(matrix_columns(model, shard), model.config.head_dim),
         (REPOSITORY / "firmware" / "compute" / "kernels.py").read_text(),

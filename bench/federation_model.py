@@ -1,11 +1,11 @@
-"""Tokens per second of a federation, modelled: chips, serial lines and the air as discrete events.
+"""Models tokens per second of a federation: chips, serial lines and the air as discrete events.
 
-Modelled are one token after another at one position, greedy or sampled. Chips compute as long as
-emulated chips execute instructions (bench/work.py). A serial line carries one frame at a time each
-way; the air carries one frame at a time, whoever sends it. A frame is lost with a probability of
-its own at each receiver, after what the radio itself may have repeated, and where stations may
-collide by the rule of bench/contention.py as well. Who waits for whom, and when something is asked
-for again, is as in host/cluster/requester.py and protocol/collective.py.
+One token after another is modelled at one position, greedy or sampled. Chips compute for as long
+as emulated chips execute instructions (bench/work.py). A serial line carries one frame at a time
+in each direction; the air carries one frame at a time, from any sender. A frame is lost at each
+receiver with a given probability, after the radio's own retries and, if stations may collide, also
+by the rule of bench/contention.py. Waiting and retransmission are as in host/cluster/requester.py
+and protocol/collective.py.
 """
 
 from __future__ import annotations
@@ -39,19 +39,20 @@ GATEWAY = 0
 
 
 class Instructions(Protocol):
-    """What chips execute."""
+    """The instructions of chips."""
 
     def instructions(self, task: int, shard: Shard | None = None) -> float:
-        """Of one task of one layer (bench/work.py), for the chip that owns `shard`."""
+        """Returns those of one task of one layer (bench/work.py), for the chip that owns
+        `shard`."""
 
 
 @dataclass(frozen=True)
 class Scenario:
     """A federation. hertz: instructions per second; rate: of ESP-NOW, None on UART; loss: of a
-    frame at a receiver; sum_bits, residual_bits: of an element of partial sums and residual;
-    greedy: chips that add up answer with their best tokens, not with logits; collides: whether
-    stations that want the air at the same time may send at once (bench/contention.py), or take
-    turns; slot: seconds for which a chip waits for each that comes before it, when chips add up
+    frame at a receiver; sum_bits, residual_bits: of an element of partial sums and residual
+    stream; greedy: whether chips that add up answer with their best tokens, not logits; collides:
+    whether stations that need the air at the same time may send at once (bench/contention.py), or
+    take turns; slot: seconds for which a chip waits for each chip before it, when chips add up
     (firmware/roles/turns.py)."""
 
     plan: Plan
@@ -72,7 +73,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Means a token: seconds; frames and bytes on serial lines and on the air."""
+    """Means per token: seconds; frames and bytes on serial lines and on the air."""
 
     seconds: float
     line_frames: float
@@ -82,7 +83,7 @@ class Outcome:
 
 
 class Medium:
-    """What carries frames: lines, air, processors. Times in seconds."""
+    """The lines, the air and the processors. Times are in seconds."""
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self.env = simpy.Environment()
@@ -97,11 +98,11 @@ class Medium:
         self.shared_air = SharedAir(self.env, Random(f"{seed}/air"))
 
     def arrives(self) -> bool:
-        """Returns whether a frame is not lost at one receiver."""
+        """Returns whether a frame is not lost at a receiver."""
         return self._random.random() >= self.scenario.loss
 
     def computed(self, chip: int, instructions: float) -> Events:
-        """Has the chip execute so many instructions."""
+        """Makes the chip execute instructions."""
         with self.cpu[chip].request() as turn:
             yield turn
             yield self.env.timeout(instructions / self.scenario.hertz)
@@ -117,7 +118,7 @@ class Medium:
         yield self.env.timeout(USB_SECONDS)
 
     def on_air(self, size: int, to_all: bool) -> Generator[simpy.Event, Any, bool]:
-        """Yields a frame on the air; whether it came through."""
+        """Sends a frame on the air; returns whether it arrived."""
         assert self.scenario.rate is not None
         self.air_frames += 1
         self.air_bytes += size
@@ -140,8 +141,8 @@ class Medium:
 
 
 class Model(ABC):
-    """What host-combined and chip-combined federations have in common: the host asks all chips and
-    waits for an answer of each."""
+    """What federations with host reduce and with all-reduce have in common: the host asks all
+    chips and waits for an answer from each."""
 
     def __init__(self, scenario: Scenario, seed: int = 0) -> None:
         self.scenario, self.plan = scenario, scenario.plan
@@ -150,8 +151,8 @@ class Model(ABC):
         self.radio = scenario.rate is not None
 
     def outcome(self, tokens: int, first: int = 1) -> Outcome:
-        """Returns the means over so many tokens, after `first` in which the host learns its
-        pace."""
+        """Returns the means over `tokens` tokens, after `first` tokens in which the host learns
+        its timeouts."""
         self.env.run(self.env.process(self._tokens(first)))
         before = self._counts()
         self.env.run(self.env.process(self._tokens(tokens)))
@@ -171,10 +172,10 @@ class Model(ABC):
 
     @abstractmethod
     def token(self) -> Events:
-        """One token from its embedding to its logits."""
+        """Yields the events of one token, from its embedding to its logits."""
 
     def instructions(self, task: int, chip: int) -> float:
-        """Of a task on a chip, which may have no part in it; with the radio's driver."""
+        """Returns those of a task on a chip, 0 without a part in it; with the radio's driver."""
         shard = self.plan.shards[chip]
         if not getattr(shard, PHASE_PARTS[task]):
             return REPEAT
@@ -222,14 +223,14 @@ class Model(ABC):
             deliver()
 
     def answered(self, request: Request, chip: int, sizes: Sequence[int]) -> None:
-        """Sends a chip's answer of so many frames."""
+        """Sends a chip's answer in its frames."""
         for piece, size in enumerate(sizes):
             take = partial(request.take, self.env, chip, piece, len(sizes))
             self.env.process(self.sent_to_host(chip, size, take))
 
 
 class Request:
-    """A question of the host, and whose answers are still awaited."""
+    """A request of the host, and the chips that have not answered it."""
 
     def __init__(self, env: simpy.Environment, owners: Sequence[int]) -> None:
         self.missing = list(owners)
@@ -238,7 +239,7 @@ class Request:
         self._pieces: dict[int, set[int]] = {chip: set() for chip in owners}
 
     def take(self, env: simpy.Environment, chip: int, piece: int, pieces: int) -> None:
-        """Files one of the frames of a chip's answer."""
+        """Takes one of the frames of a chip's answer."""
         if chip not in self.missing or piece in self._pieces[chip]:
             return
         self._pieces[chip].add(piece)

@@ -1,4 +1,4 @@
-"""Lengths of the frames of the messages that a token takes, which are not signed here."""
+"""Returns the lengths of the frames of the messages for a token, unsigned."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ NOTHING = _ENDS + CONTRIBUTION_FIELDS + packed_size(0, 1)  # a contribution with
 
 
 def request_frames(plan: Plan) -> Sizes:
-    """Of a COMPUTE for one position."""
+    """Returns those of a COMPUTE for one position."""
     return frame_sizes(plan, REQUEST_SIZE + 2 * plan.config.dim)
 
 
 def answer_frames(plan: Plan, shard: Shard, task: int, bits: int) -> Sizes:
-    """Of a chip's answer to it: partial sums of so many bits each, or logits."""
+    """Returns those of a chip's answer to it: partial sums of so many bits each, or logits."""
     if task == PHASE_VOCABULARY:
         return logits_frames(plan, shard)
     payload = PARTIAL_DATA - HEADER_SIZE + packed_size(plan.config.dim, bits)
@@ -38,29 +38,30 @@ def answer_frames(plan: Plan, shard: Shard, task: int, bits: int) -> Sizes:
 
 
 def step_frames(plan: Plan, bits: int) -> Sizes:
-    """Of a STEP for one position whose residual stream has so many bits an element."""
+    """Returns those of a STEP for one position, given the bits of an element of the residual
+    stream."""
     payload = STEP_DATA - HEADER_SIZE + packed_size(plan.config.dim, bits)
     return frame_sizes(plan, payload)
 
 
 def logits_frames(plan: Plan, shard: Shard) -> Sizes:
-    """Of a chip's logits."""
+    """Returns those of a chip's logits."""
     return frame_sizes(plan, LOGITS_DATA - HEADER_SIZE + 2 * len(shard.rows))
 
 
 def best_frames(plan: Plan, chip: int) -> Sizes:
-    """Of a chip's best tokens, where the host samples none."""
+    """Returns those of a chip's best tokens, for greedy decoding."""
     return frame_sizes(plan, score_message(plan, chip, True).payload)
 
 
 def repair(members: int) -> int:
-    """Of a request for what is missing of so many."""
+    """Returns the length of a REPAIR that names so many owners."""
     return _ENDS + repair_size(members)
 
 
 def contribution_frames(plan: Plan, bits: int, count: int | None = None) -> Sizes:
-    """Of a chip's contribution of so many elements, all of a position's where None is given, cut
-    into pieces (protocol/collective.py) and packed by the bits that it has."""
+    """Returns those of a chip's contribution of so many elements, None for all of a position's,
+    cut into pieces (protocol/collective.py) and packed with their bits."""
     count, mtu = plan.config.dim if count is None else count, plan.link.mtu
     fields = _ENDS + CONTRIBUTION_FIELDS
     piece = count if mtu is None else (mtu - fields) * 8 // bits

@@ -1,11 +1,11 @@
-"""Instructions that the gateway of a federation on ESP-NOW executes where the host adds up.
+"""Counts the instructions of the gateway of a federation on ESP-NOW with host reduce.
 
-Chip 0, emulated, takes each request from its line, passes it on by radio, answers, and passes on
-the answers of the others, which are those that they gave when they were emulated themselves. What
-it sends to either side is checked byte for byte.
+The emulated chip 0 takes each request from its line, passes it on by radio, answers, and passes on
+the answers of the others, which were recorded when these were emulated. All that it sends in both
+directions is verified byte for byte.
 
-The stand-in of its radio costs next to nothing; what ESP-NOW's driver takes for the same calls is
-modelled, in rows of its own.
+The stand-in for its radio takes next to no instructions; those of ESP-NOW's driver for the same
+calls are modelled, in rows of their own.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from bench.results import Label, Row
 from host.hardware.board import load
 from host.wire.framing import decode_frame
 
-_BOARD = "esp32c3"  # whose processor this is
+_BOARD = "esp32c3"  # has this processor
 # For each request the gateway is polled twice: with it on the line, and with all answers waiting
 # on the radio. Where they come one by one, more calls of the driver find nothing.
 _TURNS = 2
 
 
 class GatewayBench:
-    """Runs the gateways of federations whose other chips `bench` has run over its requests."""
+    """Runs the gateways of federations; `bench` has run the other chips over its requests."""
 
     def __init__(self, bench: ChipBench) -> None:
         self._bench = bench
         self._mtu = load(_BOARD).radio.mtu
 
     def fits(self, chips: int) -> bool:
-        """Returns whether all frames are short enough for the radio: fragments are not
+        """Returns whether all frames are short enough for the radio, because fragments are not
         emulated."""
         _, runs = self._bench.federation(chips)
         answers = [answer for run in runs for answer in _answers(run)]
@@ -43,7 +43,8 @@ class GatewayBench:
         return max(map(len, [*answers, *requests])) <= self._mtu
 
     def rows(self, chips: int, name: str) -> Iterator[Row]:
-        """Instructions a token on the gateway of so many chips. Raises EmulationError."""
+        """Returns instructions per token on the gateway of `chips` chips. Raises
+        EmulationError."""
         runs = self.runs(chips)
         for position, at in self._bench.places().items():
             own = [runs[_TURNS * i] for i in at]
@@ -65,7 +66,7 @@ class GatewayBench:
     def runs(self, chips: int) -> list[Measured]:
         """Returns what the gateway did in both turns of each request that the bench measures.
 
-        Raises EmulationError if not all of it was passed on as it came.
+        Raises EmulationError unless everything was passed on unchanged.
         """
         _, federation = self._bench.federation(chips)
         records = self._records(federation)
@@ -92,13 +93,12 @@ class GatewayBench:
 
 
 def _driver(use: RadioUse) -> int:
-    """Instructions of the driver for these calls."""
+    """Returns the instructions of the driver for these calls."""
     return use.sends * RADIO_SEND + use.receives * RADIO_RECEIVE + use.misses * RADIO_NOTHING
 
 
 def _answers(runs: Sequence[Measured]) -> list[bytes]:
-    """Returns the frames of those that answered: a chip without a part in something says
-    nothing."""
+    """Returns the frames of the chips that answered: a chip without a part in a phase does not."""
     return [_frame(run.answer) for run in runs if run.answer]
 
 

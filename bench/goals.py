@@ -62,7 +62,7 @@ _PSRAM, _FITTING = 16 << 20, 64  # bytes, and positions that one board then has 
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure beside its goal, and what gives it; measured: on this machine, or modelled."""
+    """A figure with its goal, and how it is reached; measured: on this machine, else modelled."""
 
     name: str
     value: float
@@ -73,7 +73,7 @@ class Goal:
 
     @property
     def is_met(self) -> bool:
-        """Whether the figure is as good as the goal: of bytes, no more."""
+        """Whether the figure is as good as the goal; a number of bytes must not be larger."""
         return self.value <= self.goal if self.unit == "of them" else self.value >= self.goal
 
 
@@ -84,7 +84,7 @@ class _Best:
 
 
 class Boards:
-    """What boards make of a model, in the middle of its texts."""
+    """The performance of boards with a model, in the middle of its texts."""
 
     def __init__(self, model: QuantizedModel, yields: Sequence[float]) -> None:
         self._model, self._yields = model, yields
@@ -134,7 +134,8 @@ class Boards:
 
 
 def board_goals(model: QuantizedModel, yields: Sequence[float]) -> Iterator[Goal]:
-    """Of one sequence and of several on five boards. Raises ModelError for a model too large."""
+    """Returns goals for one sequence and for several on five boards. Raises ModelError if the
+    model is too large."""
     of = Boards(model, yields)
     on_air = {}
     for board, goal in (("esp32s3", 80.0), ("esp32c3", 60.0)):
@@ -170,7 +171,8 @@ def _with_baud(board: Board, baud: int | None) -> Board:
 
 
 def byte_goals(model: QuantizedModel, what: str) -> Iterator[Goal]:
-    """Bytes on the air by all-gather, in proportion to partial sums'."""
+    """Returns goals for bytes on the air with all-gather, as a fraction of those with partial
+    sums."""
     sizes = {}
     for parallelism in (ALL_REDUCE, ALL_GATHER):
         link = _boards(load("esp32s3"), "espnow", WIDE_CHIPS).link
@@ -186,8 +188,9 @@ def byte_goals(model: QuantizedModel, what: str) -> Iterator[Goal]:
 
 
 def scaling_goals() -> Iterator[Goal]:
-    """Five boards against one of the same kind, with 16 MB of PSRAM as ESP32-S3-WROOM-2 has it,
-    for in 8 MB one does not hold the weights; sums as wide as plans have."""
+    """Returns goals for five boards against one of the same kind, with 16 MB of PSRAM as in
+    ESP32-S3-WROOM-2, because one with 8 MB does not hold the weights; sums are as wide as
+    planned."""
     model: Any = SimpleNamespace(config=STORIES15M, accumulator_bits=24)
 
     def best(chips: int) -> _Best:
@@ -212,7 +215,8 @@ def scaling_goals() -> Iterator[Goal]:
 
 
 def simulated_goals(model: QuantizedModel, own: OwnText | None) -> Iterator[Goal]:
-    """Tokens a second of five processes here, the best of some runs. Raises ClusterError."""
+    """Returns goals for tokens per second of five processes on this machine, the best of some
+    runs. Raises ClusterError."""
     table = NgramTable(own.texts, model.config.vocab_size) if own else None
     chips = SimulatedChips.alike(CHIPS, "espnow", radio_mtu=LONG, parallelism=ALL_REDUCE)
     best = 0.0
@@ -230,7 +234,7 @@ def simulated_goals(model: QuantizedModel, own: OwnText | None) -> Iterator[Goal
 
 
 class _Task:
-    """A greedy text from its beginning."""
+    """The task of a greedy text from its beginning."""
 
     def __init__(self) -> None:
         self.tokens = [BOS]
@@ -250,7 +254,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the table; the exit code."""
+    """Prints the table; returns the exit code."""
     model = load_quantized(options.model, None, lambda outline: None).quantize()
     own = load_own_text(own_text_path(options.model), model.config.vocab_size)
     goals = list(board_goals(model, own.yields if own else [1.0]))

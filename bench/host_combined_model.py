@@ -1,4 +1,4 @@
-"""The model of a federation whose partial sums the host adds up."""
+"""Models a federation with host reduce."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABUL
 
 
 class HostCombined(Model):
-    """Two synchronizations a layer and one for the logits, one after another."""
+    """Two synchronizations per layer and one for the logits, one after another."""
 
     def __init__(self, scenario: Scenario, seed: int = 0) -> None:
         super().__init__(scenario, seed)
@@ -38,7 +38,7 @@ class HostCombined(Model):
         yield self.env.timeout(HOST_SECONDS)
         self._number += 1
         request, pace = Request(self.env, owners), self._paces[task]
-        # To several means to all: who has no part hears it too.
+        # To several chips means to all, also those without a part in it.
         all_chips = list(self.medium.chips)
         self._ask(request, task, self._number, all_chips if len(owners) > 1 else owners)
         wait, repeats = pace.seconds, 0

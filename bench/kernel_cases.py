@@ -1,8 +1,8 @@
-"""Every kernel at work on random numbers, checked against the specification in the same run.
+"""Runs every kernel on random numbers, and compares the results with the specification.
 
-A case fills an emulated module's memory, calls one kernel as firmware/ does, and returns how
-many multiply-accumulates or elements that was. It raises WrongResult where the numbers differ
-from host/model/arithmetic.py.
+A case fills an emulated module's memory, calls one kernel as firmware/ does, and returns its
+number of multiply-accumulates or elements. It raises WrongResult if the numbers differ from
+host/model/arithmetic.py.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _TYPICAL = 4096
 
 
 class WrongResult(Exception):
-    """A kernel that does not compute what the specification says; the message says which."""
+    """A kernel does not compute what the specification says; the message names it."""
 
 
 class Case(NamedTuple):
-    """One kernel at one shape. `run` returns the work done, in `unit`s."""
+    """One kernel at one shape. `run` returns the work done, in units of `unit`."""
 
     kernel: str
     shape: str
@@ -44,22 +44,22 @@ class Case(NamedTuple):
 
 
 def matvec(rows: int, columns: int) -> Case:
-    """Returns a matrix-vector product, in the blocks of columns in which shards hold matrices."""
+    """Returns the case of a matrix-vector product, in the blocks of columns in which shards store
+    matrices."""
     return Case("matvec", f"{rows}x{columns}", "MAC", partial(_matvec, rows, columns))
 
 
 def matmul(rows: int, columns: int, count: int) -> Case:
-    """Products of a matrix with several positions' inputs in one pass, a work for each position.
-    Machine code alone is for that."""
+    """Returns the case of a matrix and several positions' inputs in one pass, with the work
+    counted per position. Only machine code does that."""
     shape = f"{rows}x{columns}x{count}"
     return Case("matmul", shape, "MAC", partial(_matmul, rows, columns, count))
 
 
 def attention(head_dim: int, positions: int) -> list[Case]:
-    """Returns the parts of attention over so many positions, in the order in which a head takes
-    them.
+    """Returns cases for the parts of attention over so many positions, in order.
 
-    `run` of each is for a kernel that stops after it, and so does what those before do as well.
+    `run` of each is for a kernel that stops after that part, and so includes the parts before it.
     """
     shape = f"{positions}x{head_dim}"
 
@@ -74,8 +74,8 @@ def attention(head_dim: int, positions: int) -> list[Case]:
 
 
 def elementwise(count: int, head_dim: int) -> list[Case]:
-    """Returns the kernels that go over vectors: `count` elements or so, in heads where they
-    are."""
+    """Returns the cases of kernels over vectors, of about `count` elements, in heads where they
+    have heads."""
     heads = count // head_dim
     whole = f"{heads * head_dim}"
     return [

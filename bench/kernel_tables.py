@@ -1,4 +1,4 @@
-"""The tables of docs/benchmarks.md on kernels: instructions beside goals, viper's and native."""
+"""Makes the tables of docs/benchmarks.md on kernels: instructions and goals, viper and native."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _VIPER = {kernels.name: kernels.mpy_arch for kernels in NATIVE_SETS}
 
 
 def kernels(figures: Figures) -> list[Cells]:
-    """Instructions of kernels beside their goals."""
+    """Returns the table of instructions of kernels and their goals."""
     made: list[Cells] = [["kernel", "rv32imc", "goal", "xtensawin", "goal"]]
     for label, kernel, shapes, goals in _KERNELS:
         cells = [label]
@@ -68,7 +68,7 @@ def kernels(figures: Figures) -> list[Cells]:
 
 
 def native(figures: Figures) -> list[Cells]:
-    """Instructions of kernels in machine code of ours beside viper's and their goals."""
+    """Returns the table of instructions of native kernels, with viper's and their goals."""
     heads = [cell for name in _NATIVE_GOALS for cell in (name, "goal", "viper")]
     made: list[Cells] = [["kernel", *heads]]
     for label, kernel, shapes, _ in _KERNELS:
@@ -85,7 +85,7 @@ def native(figures: Figures) -> list[Cells]:
 
 
 def _passed(figures: Figures, label: str, rows: str) -> Cells:
-    """Instructions of a matrix for several positions in one pass."""
+    """Returns the table of instructions of a matrix for several positions in one pass."""
     cells = [label]
     for name in _NATIVE_GOALS:
         values = [figures.value("matmul", name, f"{rows}x{count}") for count in PASSED]
@@ -94,7 +94,7 @@ def _passed(figures: Figures, label: str, rows: str) -> Cells:
 
 
 def native_chip(figures: Figures) -> list[Cells]:
-    """Returns a whole chip's instructions for a token with native kernels."""
+    """Returns the table of instructions of a whole chip for a token, with native kernels."""
     made: list[Cells] = [["", "kernels", "position 128", "goal", "viper", "machine code alone"]]
     for name, goals in _NATIVE_CHIP_GOALS.items():
         for shape, goal in goals.items():

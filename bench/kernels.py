@@ -1,8 +1,8 @@
-"""Executed instructions of every kernel on the real targets, emulated.
+"""Counts the executed instructions of every kernel on the real targets, emulated.
 
-What counts is the code of a function, its prologue included; not what MicroPython does to call it
-nor, of viper's kernels, what it does to convert their arguments and to divide, once for each
-output of `mean`: native kernels do that themselves.
+It counts the code of a function with its prologue, but not MicroPython's call of it; nor, for
+viper's kernels, the conversion of their arguments, and the division, once for each output of
+`mean`: native kernels do these themselves.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HEAD_DIM = 8
 
 
 def cases_of_shapes() -> list[Case]:
-    """Returns the goals' shapes, attention at head size 8, and the other kernels at 64
+    """Returns cases at the shapes of the goals, attention at head size 8, and other kernels at 64
     elements."""
     products = [matvec(rows, columns) for rows, columns in SHAPES]
     passes = [
@@ -46,8 +46,7 @@ def cases_of_shapes() -> list[Case]:
 
 
 def cases_of_model(config: Config) -> list[Case]:
-    """Returns the kernels at the shapes of a model's shares, on one chip and on the busiest of
-    five."""
+    """Returns cases at the shapes of a model's shards, on one chip and on the busiest of five."""
     products = {}
     for chips in _CHIPS:
         for case in _products(config, chips):
@@ -74,17 +73,17 @@ def _products(config: Config, chips: int) -> Iterator[Case]:
 
 @cache
 def figures_of_shapes() -> tuple[Row, ...]:
-    """Rows of what the goals are stated for. Emulating it takes seconds, and several ask."""
+    """Returns rows at the shapes of the goals, cached, because emulating them takes seconds."""
     return tuple(figures(cases_of_shapes(), _HEAD_DIM))
 
 
 def figures_of_model(config: Config, name: str) -> Iterator[Row]:
-    """Rows of the kernels at a model's shapes; `name` is the model's."""
+    """Returns rows of the kernels at a model's shapes; `name` is the model's."""
     return figures(cases_of_model(config), config.head_dim, name)
 
 
 def figures(cases: Iterable[Case], head_dim: int, name: str = "") -> Iterator[Row]:
-    """Instructions per unit of work for each case on each target."""
+    """Returns the instructions per unit of work for each case on each target."""
     cases = list(cases)
     columns = {int(case.shape.split("x")[1]) for case in cases if case.kernel == "matvec"}
     fixed = (REPOSITORY / "firmware" / "compute" / "kernels.py").read_text()
@@ -116,7 +115,8 @@ def figures(cases: Iterable[Case], head_dim: int, name: str = "") -> Iterator[Ro
 def attention_modules(
     head_dim: int, target: str, kernels: KernelSet | None = None
 ) -> dict[str, EmulatedModule]:
-    """By each part of attention, the kernel that stops after it; kernels: in machine code."""
+    """Returns for each part of attention the kernel that stops after it; kernels: in machine
+    code."""
     return {
         part: EmulatedModule(
             "import micropython\n" + attention_kernel(head_dim, PARTS[: count + 1]),
@@ -132,8 +132,8 @@ def attention_modules(
 def figure(
     case: Case, module: EmulatedModule, target: str, name: str = "", before: int = 0
 ) -> Row:
-    """One case's row; before: instructions that are another's. Raises WrongResult if the kernel
-    computes something else."""
+    """Returns the row of one case; before: instructions that belong to another row. Raises
+    WrongResult if the kernel computes something else."""
     module.clear()
     work = case.run(module)
     shape = f"{name} {case.shape}".strip()

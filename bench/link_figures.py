@@ -1,4 +1,4 @@
-"""Published figures of the links, and what else the model of a federation takes as given.
+"""Published figures of the links, and other inputs of the model of a federation.
 
 None of these was measured by this project: what rests on them is labelled "modelled".
 """
@@ -21,13 +21,13 @@ class Rate:
     figures: RadioRate
 
     def airtime(self, size: int, to_all: bool) -> float:
-        """Seconds that a frame of `size` bytes keeps the air busy."""
+        """Returns the seconds for which a frame of `size` bytes keeps the air busy."""
         return self.figures.airtime(size, to_all)
 
     @property
     def delay(self) -> float:
-        """Seconds that a frame takes besides, from program to radio and from radio to program:
-        half of what a published round trip has beside its frames. The air is free meanwhile."""
+        """Returns the seconds of a frame besides that, from program to radio and from radio to
+        program: half of a published round trip without its frames. The air is free meanwhile."""
         return self.figures.turnaround / 2
 
 
@@ -58,12 +58,12 @@ REPEAT = 30_000
 
 
 def line_time(size: int) -> float:
-    """Seconds that a frame of `size` bytes takes on a UART, in COBS."""
+    """Returns the seconds of a frame of `size` bytes on a UART, in COBS."""
     return encoded_size(size) * BITS_A_BYTE / BAUD
 
 
 def constants() -> list[str]:
-    """Everything above in lines for people."""
+    """Returns lines of text with all of these figures."""
     return [
         f"UART {BAUD:,} baud, {BITS_A_BYTE} bits a byte, COBS; USB {USB_SECONDS * 1e3} ms each"
         f" way; host {HOST_SECONDS * 1e3} ms a synchronization",

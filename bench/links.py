@@ -1,4 +1,4 @@
-"""What a token takes on the links, counted on simulated federations: frames, bytes, airtime.
+"""Counts what a token puts on the links of simulated federations: frames, bytes, airtime.
 
 Frames that were repeated because this machine was slow are not counted: the same tokens run again
 and again until the least count has been seen twice. Prompts are not counted.
@@ -44,7 +44,7 @@ _STATISTICS = 1, _ENDS + 32
 
 @dataclass(frozen=True)
 class Traffic:
-    """Counts of some tokens. line: on serial lines, air: on the radio, frames and bytes."""
+    """The counts of some tokens. line: on serial lines, air: on the radio, frames and bytes."""
 
     synchronizations: int
     line_frames: int
@@ -54,7 +54,8 @@ class Traffic:
 
 
 def counted(model: QuantizedModel, link: str, chips: int, mode: str, tokens: int) -> Traffic:
-    """Returns what `tokens` tokens took. Raises ClusterError, SetupError without a MicroPython."""
+    """Returns the traffic of `tokens` tokens. Raises ClusterError, SetupError without a
+    MicroPython."""
     reduce = mode.partition(",")[0]
     simulated = SimulatedChips.alike(chips, link, parallelism=Parallelism(reduce=reduce))
     with open_cluster(model, simulated) as started:
@@ -108,7 +109,7 @@ def _run(started: OpenCluster, tokens: int) -> Traffic:
 
 
 def _gateway_answers(plan: Plan, sent: Counts, tokens: int, greedy: bool) -> Counts:
-    """Frames and bytes of what the gateway sends over its line and not over the air."""
+    """Returns frames and bytes that the gateway sends over its line and not over the air."""
     if plan.parallelism.reduce == "host":
         return sent
     best = [BEST_TOKEN + BEST_SIZE + TRAILER_SIZE[2]]
@@ -117,7 +118,7 @@ def _gateway_answers(plan: Plan, sent: Counts, tokens: int, greedy: bool) -> Cou
 
 
 def _sent(started: OpenCluster) -> Counts:
-    """Frames and bytes [chips, 2] that each chip has sent."""
+    """Returns frames and bytes [chips, 2] that each chip has sent."""
     statistics = started.coordinator.statistics()
     return np.array([(s.frames_sent, s.bytes_sent) for _, s in sorted(statistics.items())])
 
@@ -125,7 +126,7 @@ def _sent(started: OpenCluster) -> Counts:
 def figures(
     model: QuantizedModel, link: str, chips: int, mode: str, tokens: int, name: str
 ) -> Iterator[Row]:  # fmt: skip
-    """Rows of what a token takes, and of how long that keeps the link busy."""
+    """Returns rows of the traffic of a token, and of how long that keeps the link busy."""
     traffic = counted(model, link, chips, mode, tokens)
     a_token = [count / tokens for count in astuple(traffic)]
     shape = f"{name} {number_of(chips)}, {_WORDS[mode]}"
@@ -144,10 +145,10 @@ def figures(
 
 
 def line_seconds(frames: float, size: float) -> float:
-    """Seconds that frames of `size` bytes in all take on a serial line, in COBS."""
+    """Returns the seconds of frames of `size` bytes in all on a serial line, in COBS."""
     return (size + 2 * frames) * BITS_A_BYTE / BAUD
 
 
 def air_seconds(rate: Rate, frames: float, size: float) -> float:
-    """Seconds that frames of `size` bytes in all take on the air, all as broadcasts."""
+    """Returns the seconds of frames of `size` bytes in all on the air, all as broadcasts."""
     return frames * rate.airtime(0, True) + 8 * size / rate.figures.bits

@@ -1,4 +1,5 @@
-"""What of a chip's heap goes where, and the largest model that five boards of each kind hold."""
+"""Divides the use of a chip's heap into parts, and finds the largest model that five boards
+hold."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ _CHIPS = 5
 
 
 def figures(model: QuantizedModel, name: str) -> Iterator[Row]:
-    """Rows of each case's fullest chip: the plan's parts, and what the chip reports."""
+    """Returns rows of each case's fullest chip: the plan's parts, and what the chip reports."""
     for link, chips in CASES:
         with open_cluster(model, SimulatedChips.alike(chips, link)) as started:
             plan = started.executor.plan
@@ -51,12 +52,12 @@ def figures(model: QuantizedModel, name: str) -> Iterator[Row]:
 
 
 def parts(need: HeapNeed) -> dict[str, int]:
-    """Bytes by part, as host/parallel/heap.py divides a heap."""
+    """Returns bytes by part, as host/parallel/heap.py divides a heap."""
     return {part.replace("_", " "): size for part, size in asdict(need).items()}
 
 
 def of_family(dim: int) -> Config:
-    """Returns the model of the family with so many elements of its residual stream."""
+    """Returns the model of the family with this width."""
     return Config(
         dim=dim,
         hidden_dim=8 * dim // 3,
@@ -70,7 +71,7 @@ def of_family(dim: int) -> Config:
 
 def largest(board: Board) -> tuple[Config, int] | None:
     """Returns the largest model of the family that five such boards hold over radio, and its
-    parameters; None if they hold none."""
+    number of parameters; None if they hold none."""
     found = None
     for dim in _DIMS:
         config = of_family(dim)
@@ -80,7 +81,7 @@ def largest(board: Board) -> tuple[Config, int] | None:
 
 
 def figures_of_boards() -> Iterator[Row]:
-    """Rows of the largest model for each board."""
+    """Returns rows of the largest model for each board."""
     for board in map(load, names()):
         if board.is_simulated or not board.espnow:
             continue
@@ -94,7 +95,7 @@ def figures_of_boards() -> Iterator[Row]:
 
 
 def parameters(config: Config) -> int:
-    """Numbers in a model whose classifier is its embedding."""
+    """Returns the number of parameters of a model with its embedding as the classifier."""
     attention = 2 * config.dim * (config.q_dim + config.kv_dim)
     layer = attention + 3 * config.dim * config.hidden_dim + 2 * config.dim
     return config.layers * layer + config.dim * (config.vocab_size + 1)

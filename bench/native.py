@@ -1,4 +1,4 @@
-"""The kernels in machine code of ours that are executed here."""
+"""The native kernels that are executed here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NATIVE_SETS = (RV32IM, LX6, PIE)
 
 
 def until(kernels: KernelSet, parts: tuple[str, ...]) -> KernelSet:
-    """Returns the kernels, but with attention that stops after the last of these parts."""
+    """Returns the kernels, with attention that stops after the last of these parts."""
 
     def kernel(function: ViperFunction, head_dim: int) -> bytes | None:
         if function.name != "attend":

@@ -1,4 +1,4 @@
-"""What the tables of docs/benchmarks.md are made of: the figures of a run, by what they are of."""
+"""Finds figures for the tables of docs/benchmarks.md in the rows of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Cells = Sequence[str]
 
 
 class MissingFigure(Exception):
-    """A figure that a table needs and the rows do not have."""
+    """A table needs a figure that the rows do not have."""
 
 
 class Figures:
@@ -29,7 +29,7 @@ class Figures:
         return self._values.get(key)
 
     def value(self, name: str, target: str, shape: str) -> float:
-        """Returns the value; raises MissingFigure where there is none."""
+        """Returns the value; raises MissingFigure if there is none."""
         found = self.get(name, target, shape)
         if found is None:
             raise MissingFigure(f"no figure {name} | {target} | {shape}")
@@ -37,8 +37,7 @@ class Figures:
 
 
 def goal_cell(value: float, goal: float | None, unit: str = "") -> str:
-    """Returns the goal; in bold where the value, of as many digits as tables show, is beyond
-    it."""
+    """Returns the goal; in bold if the value, rounded as in tables, exceeds it."""
     if goal is None:
         return ""
     text = f"{goal:g}{unit}"

@@ -1,4 +1,4 @@
-"""The tables of docs/benchmarks.md, made of the rows of a run of `python -m bench`."""
+"""Makes the tables of docs/benchmarks.md from the rows of a run of `python -m bench`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _BOARDS = {
 }
 
 def chip(figures: Figures) -> list[Cells]:
-    """Returns a whole chip's instructions for a token, and what it allocates."""
+    """Returns the table of instructions of a whole chip for a token, and of what it allocates."""
     heads = [f"position {position}" for position in _CHIP_POSITIONS]
     made: list[Cells] = [["", *heads, "goal at 128", "allocated"]]
     goals = {counted(chips): goal for chips, goal in _CHIP_GOALS.items()}
@@ -68,7 +68,7 @@ def chip(figures: Figures) -> list[Cells]:
 
 
 def phases(figures: Figures) -> list[Cells]:
-    """Returns where a chip's instructions go."""
+    """Returns the table of a chip's instructions by phase."""
     made: list[Cells] = [["", *(counted(chips) for chips in _CHIP_GOALS)]]
     for phase, label in _PHASES.items():
         counts = (
@@ -80,7 +80,7 @@ def phases(figures: Figures) -> list[Cells]:
 
 
 def links(figures: Figures) -> list[Cells]:
-    """Frames and bytes of a token."""
+    """Returns the table of frames and bytes of a token."""
     made: list[Cells] = [[
         "link", "chips", "who adds", "frames on lines", "bytes", "frames on the air", "bytes",
         "air at 54 / 1 Mbit/s, modelled",
@@ -107,7 +107,7 @@ def links(figures: Figures) -> list[Cells]:
 
 
 def speed(figures: Figures) -> list[Cells]:
-    """Modelled tokens a second of boards."""
+    """Returns the table of modelled tokens per second of boards."""
     made: list[Cells] = [
         ["link", "who adds", "chips", "S3", "ESP32", "C3", "at 5 % loss", "at 20 %"]
     ]
@@ -129,7 +129,7 @@ def speed(figures: Figures) -> list[Cells]:
 
 
 def scaling(figures: Figures) -> list[Cells]:
-    """Modelled tokens a second of up to 100 chips."""
+    """Returns the table of modelled tokens per second of up to 100 chips."""
     ways = [
         (link, words)
         for link in ("uart", "espnow 54 Mbit/s")
@@ -147,7 +147,7 @@ def scaling(figures: Figures) -> list[Cells]:
 
 
 def air(figures: Figures) -> list[Cells]:
-    """Returns the model of the air and of a line, beside what others measured."""
+    """Returns the table of the models of the air and of a line, with others' measurements."""
     made: list[Cells] = [["between two boards", "modelled", "published", "difference"]]
     for mbit in MODULATIONS:
         for whom in ("to all", "to one"):
@@ -167,7 +167,7 @@ def air(figures: Figures) -> list[Cells]:
 
 
 def collisions(figures: Figures) -> list[Cells]:
-    """Returns what collisions on the air cost."""
+    """Returns the table of what collisions on the air cost."""
     made: list[Cells] = [
         ["rate", "who adds", "chips", "taking turns", "with collisions", "frames that collide",
          "by rank", "frames that collide"]
@@ -190,7 +190,7 @@ def collisions(figures: Figures) -> list[Cells]:
 
 
 def ring(figures: Figures) -> list[Cells]:
-    """Modelled tokens a second of boards in a ring."""
+    """Returns the table of modelled tokens per second of boards in a ring."""
     made: list[Cells] = [
         ["frames are", "baud", "frames a token on all lines", "bytes", "one sequence, `host.plan`",
          "one sequence, events", "several, events", "sequences"]
@@ -208,7 +208,7 @@ def ring(figures: Figures) -> list[Cells]:
 
 
 def memory(figures: Figures) -> list[Cells]:
-    """Heap of the fullest chip by part."""
+    """Returns the table of the heap of the fullest chip by part."""
     made: list[Cells] = [["", *(part.replace("kv", "KV") for part in _HEAP_PARTS),
                           "in use, planned", "reported", "kept free"]]  # fmt: skip
     for link, chips in HEAPS:
@@ -223,7 +223,7 @@ def memory(figures: Figures) -> list[Cells]:
 
 
 def largest(figures: Figures) -> list[Cells]:
-    """Returns the largest model that five boards hold."""
+    """Returns the table of the largest model that five boards hold."""
     made: list[Cells] = [["board", "heap over radio", "dim", "layers", "parameters"]]
     for board, label in _BOARDS.items():
         values = (
@@ -243,7 +243,8 @@ TABLES: dict[str, Callable[[Figures], list[Cells]]] = {maker.__name__: maker for
 
 
 def _speed(figures: Figures, cycles: str, board: str, shape: str) -> tuple[str, bool]:
-    """Tokens a second, "" where they were not modelled, and whether the heap is too small."""
+    """Returns tokens per second, "" if they were not modelled, with a mark if the heap is too
+    small."""
     what = f"speed at {cycles} cycles"
     fits = figures.get(what, board, shape)
     small = figures.get(f"{what}, heap too small", board, shape)

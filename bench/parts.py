@@ -1,4 +1,4 @@
-"""What `python -m bench` is made of: parts, each of which yields rows for the models given."""
+"""The parts of `python -m bench`: each yields rows for the given models."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _COUNTED_TOKENS = 5
 
 @dataclass(frozen=True)
 class Subject:
-    """A model under measurement: quantized, and as it was loaded."""
+    """A model to measure: quantized, and as loaded."""
 
     name: str
     model: QuantizedModel
     loaded: LoadedModel | None = None
 
     def positions(self) -> list[int]:
-        """Returns where a chip's work is counted: as far as the model's context goes."""
+        """Returns the positions at which a chip's work is counted, within the model's context."""
         last = self.model.config.context - 1
         return sorted({min(position, last) for position in POSITIONS})
 
@@ -54,7 +54,7 @@ Part = Callable[[list[Subject], int, Console], Iterator[Row]]
 
 
 def kernel_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
-    """Instructions of kernels."""
+    """Yields instructions of kernels."""
     yield from kernel_figures.figures_of_shapes()
     configs = {subject.name: subject.model.config for subject in subjects}
     for name, config in {**configs, "stories260K": STORIES260K}.items():
@@ -62,7 +62,7 @@ def kernel_rows(subjects: list[Subject], steps: int, console: Console) -> Iterat
 
 
 def chip_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
-    """Instructions of whole chips."""
+    """Yields instructions of whole chips."""
     for subject in subjects:
         positions = subject.positions()
         recorded, caches = record(subject.model, [BOS], positions[-1] + 1)
@@ -90,7 +90,7 @@ def _native(
     positions: list[int],
     console: Console,
 ) -> Iterator[Row]:
-    """Yields the same chips with native kernels: whole ones where QEMU has their processor."""
+    """Yields the same chips with native kernels: whole chips if QEMU has their processor."""
     for signed in (True, False):
         bench = ChipBench(subject.model, recorded, positions, signed=signed, kernels=RV32IM)
         for chips in CHIPS:
@@ -113,7 +113,7 @@ def _gateway(subject: Subject, bench: ChipBench, console: Console) -> Iterator[R
 
 
 def link_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
-    """Frames and bytes."""
+    """Yields frames and bytes."""
     for subject in subjects:
         tokens = min(_COUNTED_TOKENS, subject.model.config.context - 8)
         for link in ("uart", "espnow"):
@@ -126,7 +126,7 @@ def link_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator
 
 
 def speed_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
-    """Modelled tokens a second; prints formulas and constants."""
+    """Yields modelled tokens per second; prints formulas and constants."""
     for line in link_figures.constants():
         console.print(f"model: {line}")
     for subject in subjects:
@@ -145,7 +145,7 @@ def speed_rows(subjects: list[Subject], steps: int, console: Console) -> Iterato
 
 
 def air_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
-    """Yields the model of the air beside what others measured, and what collisions cost."""
+    """Yields the model of the air with others' measurements, and what collisions cost."""
     yield from air.throughput_rows()
     for subject in subjects:
         _say(console, f"{subject.name}: federations whose frames collide")
@@ -153,14 +153,14 @@ def air_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[
 
 
 def ring_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
-    """Boards in a ring."""
+    """Yields figures of boards in a ring."""
     for subject in subjects:
         _say(console, f"{subject.name}: boards in a ring modelled")
         yield from ring.figures(subject.model, subject.name)
 
 
 def memory_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
-    """Heaps, and the largest models."""
+    """Yields heaps, and the largest models."""
     for subject in subjects:
         yield from memory.figures(subject.model, subject.name)
     console.print(f"memory: largest model of the family {memory.FAMILY}")
@@ -168,7 +168,7 @@ def memory_rows(subjects: list[Subject], steps: int, console: Console) -> Iterat
 
 
 def peer_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
-    """Yields the float model, and others' all-reduces."""
+    """Yields the float model, and other projects' all-reduces."""
     for subject in subjects:
         if subject.loaded and isinstance(subject.loaded.weights, Checkpoint):
             count = min(steps, subject.model.config.context)
@@ -187,7 +187,7 @@ def _llama2c(subject: Subject, source: LoadedModel, steps: int, console: Console
 
 
 def simulation_rows(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
-    """Simulated federations on this machine."""
+    """Yields figures of simulated federations on this machine."""
     for subject in subjects:
         for link, chips in simulation.CASES:
             _say(console, f"{subject.name}: {chips} simulated on {link}")
@@ -196,8 +196,7 @@ def simulation_rows(subjects: list[Subject], steps: int, console: Console) -> It
 
 
 def faults(subjects: list[Subject], steps: int, console: Console) -> Iterator[Row]:
-    """Yields what clusters bear; of a small model with random weights, whatever the subjects
-    are."""
+    """Yields how clusters cope with faults; always with a small model of random weights."""
     _say(console, "losses, restarts, forgeries and malformed answers in virtual time, long runs")
     yield from fault_rows()
 

@@ -1,5 +1,5 @@
-"""The same checkpoint in floats on this machine, by numpy and by llama2.c where its source is
-given, and what other all-reduces would send."""
+"""Measures the same checkpoint in floats on this machine, by numpy and, given its source, by
+llama2.c; and computes what other all-reduces would send."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def figures(checkpoint: Checkpoint, steps: int, name: str) -> Iterator[Row]:
 
 
 def float_speed(checkpoint: Checkpoint, steps: int, name: str) -> Row:
-    """Tokens a second of numpy in float64, on this machine."""
+    """Returns the tokens per second of numpy in float64, on this machine."""
     model = FloatModel(checkpoint)
     cache = model.new_cache(positions=steps)
     token, start = BOS, time.monotonic()
@@ -45,9 +45,10 @@ def float_speed(checkpoint: Checkpoint, steps: int, name: str) -> Row:
 def llama2c_speed(
     checkpoint: Checkpoint, tokenizer: BpeTokenizer, source: Path, steps: int, name: str
 ) -> Row:
-    """Tokens a second of llama2.c's own program, compiled from `source`, its run.c, with -O3.
+    """Returns the tokens per second of llama2.c's own program, compiled from `source`, its run.c,
+    with -O3.
 
-    Raises SetupError if it cannot be compiled, or does not tell.
+    Raises SetupError if it cannot be compiled, or does not report them.
     """
     with tempfile.TemporaryDirectory() as folder:
         program, model, tokens = (Path(folder) / part for part in ("run", "model", "tokens"))
@@ -63,7 +64,7 @@ def llama2c_speed(
 
 
 def _output(command: list[str | Path]) -> str:
-    """Returns what a program says on both its files. Raises SetupError."""
+    """Returns what a program prints on stdout and stderr. Raises SetupError."""
     try:
         ended = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_TIMEOUT_S
@@ -78,8 +79,9 @@ def _output(command: list[str | Path]) -> str:
 
 
 def all_reduces(config: Config, name: str) -> Iterator[Row]:
-    """Bytes that all ranks together send for a token's sums, by formula: in a ring of N each sends
-    2 (N - 1) / N of the tensor's bytes, so all send 2 (N - 1) times those, headers not counted."""
+    """Returns the bytes that all ranks together send for a token's sums, by formula: in a ring of
+    N each sends 2 (N - 1) / N of the tensor's bytes, so all send 2 (N - 1) times those, without
+    headers."""
     for bits, what in ((32, "float32"), (8, "8-bit")):
         tensors = Communication(1, config.dim, config.layers, bits).bytes_per_step
         for chips in CHIPS:

@@ -21,7 +21,7 @@ def tensor_plan(
     signed: bool = False,
     **more: Any,
 ) -> Plan:
-    """mtu: of ESP-NOW, None for UART; more: as of partition."""
+    """Returns the plan. mtu: of ESP-NOW, None for UART; more: as for partition."""
     link = Link("espnow" if mtu else "uart", "pins", mtu, signed)
     parallelism = Parallelism(reduce=reduce, exchange=exchange)
     return partition(model, chips, context, parallelism=parallelism, link=link, **more)

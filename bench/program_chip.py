@@ -1,9 +1,9 @@
-"""A chip's programs of native kernels, and `serve`, executed by this project's interpreters.
+"""Runs a chip's programs of native kernels, and `serve`, in this project's interpreters.
 
-No emulator that counts has MicroPython on an ESP32 or S3. But what such a chip computes for a
-request is one call of machine code, whose arguments its firmware writes down at start: here the
-firmware's own files do that, with a shard that is stored as the chip has it, and the interpreter
-of its processor runs the call. The answers are to be the reference's.
+No emulator that counts instructions runs MicroPython on an ESP32 or S3. But such a chip computes a
+request in one call of machine code, for which its firmware prepares the arguments at start. Here
+the firmware's own files do that, with a shard stored as on the chip, and the interpreter of its
+processor runs the call. The answers must equal the reference's.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _VALUE_ZERO = 1 << 15  # added to values in the cache
 
 
 class _Kernel:
-    """Stands for a chip's function: only its name is asked for."""
+    """Stands for a chip's function, of which only the name is used."""
 
     def __init__(self, name: str) -> None:
         self.__name__ = name
@@ -54,14 +54,14 @@ class _Names(dict[str, Any]):
 
 
 class _Buffers:
-    """Gives buffers of this process places in the emulated memory; `copy` fills them."""
+    """Places buffers of this process into the emulated memory; `copy` fills them."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._placed: dict[int, tuple[int, memoryview]] = {}
 
     def address(self, buffer: Any) -> int:
-        """Returns where a buffer is, or part of one that a memoryview shows."""
+        """Returns the address of a buffer, or of the part that a memoryview shows."""
         whole = memoryview(buffer.obj if isinstance(buffer, memoryview) else buffer).cast("B")
         start = np.frombuffer(whole, np.uint8).ctypes.data
         if start not in self._placed:
@@ -78,9 +78,9 @@ class _Buffers:
 
 
 class ProgramChip:
-    """One chip of a federation where the host adds up, on a UART with frames of version 2.
+    """One chip of a federation with host reduce, on a UART with frames of version 2.
 
-    caches: keys and values of the text, of which the chip is given its own.
+    caches: keys and values of the text, of which the chip gets its own.
     """
 
     def __init__(
@@ -151,7 +151,8 @@ class ProgramChip:
         return self._cores[function.__name__]
 
     def answer(self, request: Request, sequence: int) -> tuple[int, bytes]:
-        """Instructions of machine code for a request, and the answer as on the line."""
+        """Returns the instructions of machine code for a request, and the answer as on the
+        line."""
         link, memory = self._role.outbox.link, self._processor.memory
         data = link._reading[1]
         positions = self._role.model.cache.positions
@@ -166,7 +167,7 @@ class ProgramChip:
         return spent, memory.content(address(link._encoded), max(size, 0))
 
     def _called(self, name: str, *words: int) -> tuple[int, int]:
-        """Returns what a core gives for argument words, and its instructions."""
+        """Calls a core with argument words; returns its result and its instructions."""
         execution = self._processor.call_core(self._cores[name], *words)
         return execution.result, execution.instructions
 
@@ -192,20 +193,20 @@ def _firmware(name: str, **others: Any) -> dict[str, Any]:
 
 
 def _looked_up() -> Sequence[str]:
-    """Names of kernels that the firmware's parts take from their module."""
+    """Returns the names of kernels that the firmware's parts take from their module."""
     return ("rope_row", "rescale", "rotate", "cache_rows", "attend", "gate", "load_int16s",
             "store_int16s")  # fmt: skip
 
 
 def _matrices(source: str) -> Mapping[int, Any]:
-    """Returns a kernel module's MATVEC, with what stands for its functions."""
+    """Returns a kernel module's MATVEC, with stand-ins for its functions."""
     table = source[source.index("MATVEC = ") + len("MATVEC = ") :]
     made: Mapping[int, Any] = eval(table, {"__builtins__": {}}, _Names())
     return made
 
 
 def _crc_table() -> list[int]:
-    """CRC-32's register after eight bits, by its lowest eight."""
+    """Returns CRC-32's register after eight bits, for each value of its lowest eight."""
     table = []
     for value in range(256):
         for _ in range(8):

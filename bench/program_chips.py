@@ -1,10 +1,11 @@
-"""Instructions that a whole chip with native kernels executes for a token, where QEMU has no such.
+"""Models the instructions of a whole chip with native kernels for a token, if QEMU does not
+emulate it.
 
-Machine code, from a request's bytes to its answer's, is executed on the chip's own processor
+Machine code, from a request's bytes to its answer's, is executed for the chip's own processor
 (bench/program_chip.py). What MicroPython does around it, reading the UART, calling and writing, is
-taken to be what it is on rv32imc: there a whole chip is emulated, of which the same machine code's
-instructions, executed likewise, are taken away. So the sum is labelled modelled, its larger part
-emulated.
+assumed to be as on rv32imc: a whole chip is emulated there, and the instructions of the same
+machine code, executed in the same way, are subtracted. So the sum is labelled modelled, although
+its larger part is emulated.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ class ProgramBench:
     """Runs chips over the measured requests of a ChipBench with rv32im's kernels."""
 
     def __init__(self, bench: ChipBench, caches: Caches) -> None:
-        """caches: of the text that the bench's requests are of."""
+        """caches: keys and values of the text of the bench's requests."""
         self._bench, self._caches = bench, caches
         self._around: dict[int, list[list[int]]] = {}  # MicroPython's part, by count of chips
 
     def rows(self, chips: int, name: str, kernels: KernelSet) -> Iterator[Row]:
-        """Instructions a token on the busiest of so many chips, whole and in machine code.
+        """Returns instructions per token on the busiest of `chips` chips, in total and in machine
+        code.
 
         Raises EmulationError if the answers do not add up to the reference's.
         """
@@ -59,7 +61,8 @@ class ProgramBench:
         return self._around[chips]
 
     def _native(self, chips: int, kernels: KernelSet) -> list[list[int]]:
-        """Instructions of machine code by chip and request; the answers are checked."""
+        """Returns the instructions of machine code by chip and request; the answers are
+        verified."""
         plan, _ = self._bench.federation(chips)
         requests = self._bench.measured_requests()
         sums: list[list[Ints]] = [[] for _ in requests]

@@ -1,4 +1,4 @@
-"""Requests as a host would send them, and what the chips' answers must add up to."""
+"""Records requests as a host would send them, and the sums that the chips' answers must have."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SESSION_KEY = bytes(range(32))  # of version 3 frames, in a session that has beg
 def line_frame(
     kind: int, src: int, sequence: int, payload: bytes, signer: Signer | None = None
 ) -> bytes:
-    """Returns a message to all as it is on a serial line, in COBS and ended: of version 3 with a
+    """Returns a message to all as on a serial line, in COBS with its end: of version 3 with a
     signer, else of version 2."""
     version, length = 3 if signer else 2, len(payload)
     frame = bytearray(HEADER_SIZE + length + TRAILER_SIZE[version])
@@ -47,7 +47,7 @@ class Request:
     token: int = 0
 
     def payload(self) -> bytes:
-        """Returns the COMPUTE message's."""
+        """Returns the payload of the COMPUTE message."""
         return encode_compute(
             SEQUENCE_ID, self.layer, self.phase, self.position, 1, self.x.astype("<i2").tobytes()
         )
@@ -66,7 +66,7 @@ class Caches:
 
 
 class _Recorder(Reference):
-    """The reference, writing down what it would ask of chips."""
+    """The reference model, which records what it would request from chips."""
 
     def __init__(self, model: QuantizedModel, context: int) -> None:
         super().__init__(model, context=context)
@@ -80,7 +80,7 @@ class _Recorder(Reference):
         return self._noted(index, PHASE_FEED_FORWARD, x, super().feed_forward(index, x))
 
     def step_greedily(self, token: int) -> int:
-        """Returns the likeliest token after one more."""
+        """Runs one more token, and returns the most probable next one."""
         self._token = token
         x = final_activation(self.model, [token], self)
         classifier = self.model.classifier
@@ -97,15 +97,15 @@ class _Recorder(Reference):
 
 
 def requests(model: QuantizedModel, tokens: list[int], positions: int) -> list[Request]:
-    """Returns all requests of so many positions: the text that `tokens` begin, continued
-    greedily."""
+    """Returns all requests of `positions` positions: of the text that begins with `tokens`,
+    continued greedily."""
     return record(model, tokens, positions)[0]
 
 
 def record(
     model: QuantizedModel, tokens: list[int], positions: int
 ) -> tuple[list[Request], Caches]:
-    """Returns the same requests, and what caches hold after them."""
+    """Returns what requests does, and the content of the KV caches after them."""
     recorder, token = _Recorder(model, positions), 0
     for position in range(positions):
         token = recorder.step_greedily(tokens[position] if position < len(tokens) else token)

@@ -1,4 +1,4 @@
-"""Rows of figures: what `make bench` prints and writes, each with how it was come by."""
+"""Rows of figures, as `make bench` prints and writes them, each with how it was obtained."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESULTS = Path(__file__).resolve().parent / "results.json"  # of the last run
 
 
 class Label(StrEnum):
-    """How a figure was come by."""
+    """How a figure was obtained."""
 
     MEASURED = "measured"  # counted or timed on this machine
     EMULATED = "emulated"  # instructions of the target's own code, executed in an emulator
@@ -40,7 +40,7 @@ class Row:
 
 
 def print_rows(title: str, rows: Sequence[Row], console: Console) -> None:
-    """Prints the rows, and side by side what differs in its target alone."""
+    """Prints the rows; those that differ only in their target are side by side."""
     targets = list(dict.fromkeys(row.target for row in rows))
     lines: dict[tuple[str, ...], dict[str, str]] = {}
     for row in rows:

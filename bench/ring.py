@@ -1,7 +1,7 @@
-"""Tokens per second of boards in a ring, modelled, at the speeds that lines have.
+"""Models tokens per second of boards in a ring, at several speeds of lines.
 
-By the model of plans (`host.plan --link ring`), which has one sequence wait for each of its parts,
-and by discrete events (bench/ring_model.py), which has several sequences keep the lines busy.
+One sequence, which waits for each of its parts, is modelled as for plans (`host.plan --link
+ring`); several sequences, which keep the lines busy, by discrete events (bench/ring_model.py).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ KINDS = (_MODEL, _EVENTS, _TOGETHER)
 
 
 def figures(model: QuantizedModel, name: str) -> Iterator[Row]:
-    """Rows of each speed, unsigned and signed: frames and bytes of a token on all lines, tokens a
-    second of one sequence and of several; none if the boards do not hold the model."""
+    """Returns rows for each speed, unsigned and signed: frames and bytes of a token on all lines,
+    tokens per second of one sequence and of several; none if the boards do not hold the model."""
     for signed in (False, True):
         for baud in BAUDS:
             shape = f"{name} {shape_of(baud, signed)}"
@@ -43,7 +43,7 @@ def figures(model: QuantizedModel, name: str) -> Iterator[Row]:
 
 
 def shape_of(baud: int, signed: bool) -> str:
-    """Returns what a row is of, beside the model."""
+    """Returns the shape of a row, without the model."""
     return f"{CHIPS} chips at {baud} baud{', signed' * signed}"
 
 
@@ -70,7 +70,8 @@ def _several(model: QuantizedModel, baud: int, signed: bool, shape: str) -> Iter
 def _scenario(
     model: QuantizedModel, baud: int, signed: bool, context: int
 ) -> tuple[BoardSet, RingScenario]:
-    """In the middle of the context, with partial sums as wide as a short text has them."""
+    """Returns the scenario in the middle of the context, with partial sums as wide as in a short
+    text."""
     board = load(BOARD)
     costs = kernel_costs(board.mpy_arch, board.chip)
     assert board.clock_mhz and costs

@@ -1,5 +1,5 @@
-"""Simulated federations on this machine: their speed, which says nothing about a chip's, and what
-they exchange, which is the same with chips."""
+"""Measures simulated federations on this machine: their speed, which does not predict that of
+chips, and their traffic, which is the same with chips."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ CASES = [(link, chips) for link in ("uart", "espnow") for chips in (1, 2, 5, 8, 
 
 
 def figures(model: QuantizedModel, link: str, chips: int, steps: int, name: str) -> Iterator[Row]:
-    """Tokens a second, and synchronizations, frames and bytes a token, over `steps` tokens."""
+    """Returns tokens per second, and synchronizations, frames and bytes per token, over `steps`
+    tokens."""
     with open_cluster(model, SimulatedChips.alike(chips, link)) as started:
         transport, executor = started.transport, started.executor
 

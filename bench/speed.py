@@ -39,7 +39,7 @@ _WORDS = {"host": "host adds", _RELAYED: "host adds, by radio", "chips": "chips 
 
 
 class SpeedModel:
-    """Federations of boards that run one model, at one position."""
+    """Models federations of boards that run one model, at one position."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class SpeedModel:
         position: int,
         folder: Path = FOLDER,
     ) -> None:
-        """requests: recorded, up to `position`. Raises SetupError if QEMU cannot be had."""
+        """requests: recorded, up to `position`. Raises SetupError if QEMU cannot be installed."""
         self._model, self._position = model, position
         # Caches as long as the model allows, up to where the position asks for no more.
         self._context = min(model.config.context, 2 * position)
@@ -77,8 +77,8 @@ class SpeedModel:
         cycles: float,
         greedy: bool = False,
     ) -> tuple[Outcome, bool]:
-        """Returns what the federation does, and whether each board's heap holds its share; greedy:
-        chips that add up answer with their best tokens."""
+        """Returns the outcome of the federation, and whether each board's heap holds its shard;
+        greedy: whether chips that add up answer with their best tokens."""
         mtu = None if rate is None else board.radio.mtu
         plan = tensor_plan(self._model, chips, self._context, mtu=mtu, reduce=combine)
         kernels = native_kernels(board.chip)
@@ -92,7 +92,7 @@ class SpeedModel:
         return model.outcome(_LOSSY_TOKENS if loss else 1), _fits(plan, board)
 
     def figures(self, name: str) -> Iterator[Row]:
-        """Rows of all boards: slow and fast without losses, slow with them."""
+        """Yields rows of all boards: slow and fast without losses, slow with losses."""
         for chips in CHIPS:
             for rate in (None, *RATES):
                 for combine in _MODELS if chips > 1 else ("host",):
@@ -103,8 +103,8 @@ class SpeedModel:
                             yield self._row(name, *what, outcome=outcome, fits=fits)
 
     def greedy(self, name: str) -> Iterator[Row]:
-        """Rows of all boards where chips add up over the faster radio and answer with their best
-        tokens."""
+        """Yields rows of all boards with chips that add up over the faster radio and answer with
+        their best tokens."""
         for chips in CHIPS[1:]:
             for cycles in CYCLES:
                 for board in map(load, BOARDS):
@@ -115,7 +115,8 @@ class SpeedModel:
                     yield _row(what, board.name, shape, 1 / outcome.seconds, "tokens/s")
 
     def scaling(self, name: str, board: Board) -> Iterator[Row]:
-        """Rows of up to 100 chips, whatever their heaps, and of where most is reached."""
+        """Yields rows of up to 100 chips, whatever their heaps, and of the number with the highest
+        rate."""
         for rate in (None, RATES[0]):
             for combine in _MODELS:
                 speeds = {}
@@ -131,14 +132,14 @@ class SpeedModel:
                 yield _row("most tokens/s with", board.name, shape, best, "chips")
 
     def fit_errors(self, name: str) -> Iterator[Row]:
-        """Rows of how far fitted instructions are from emulated ones at worst."""
+        """Yields rows of the largest deviation of fitted instructions from emulated ones."""
         for combine, by_target in self.works.items():
             for target, work in by_target.items():
                 shape, value = f"{name}, {_WORDS[combine]}", 100 * work.error
                 yield _row("worst error of the fit", target, shape, value, "%")
 
     def constants(self) -> Iterator[str]:
-        """Yields the fitted formulas, in lines for people."""
+        """Yields the fitted formulas, as lines of text."""
         for combine, by_target in self.works.items():
             for target, work in by_target.items():
                 where = f"{_WORDS[combine]}, {target}, position {self._position}"
@@ -163,13 +164,13 @@ class SpeedModel:
 
 
 def mean_bits(vectors: Sequence[np.ndarray]) -> int:
-    """Bits to which such vectors are packed, on average."""
+    """Returns the mean of the bits to which such vectors are packed."""
     widths = [bits_needed(array("i", each.tolist()), len(each)) for each in vectors]
     return round(sum(widths) / len(widths))
 
 
 def _cases(rate: Rate | None) -> list[tuple[float, float]]:
-    """Losses and cycles per instruction; the lower rate is only looked at without losses."""
+    """Yields losses and cycles per instruction; the lower rate only without losses."""
     losses = LOSSES[1:] if rate != RATES[-1] else ()
     return [(0.0, cycles) for cycles in CYCLES] + [(loss, CYCLES[1]) for loss in losses]
 

@@ -56,8 +56,8 @@ _SCALES = {
 
 @dataclass(frozen=True)
 class Sample:
-    """What one emulated chip took for one task; inside: by kind of kernel, in the same run or
-    another of the same frames."""
+    """The instructions of one emulated chip for one task; inside: by kind of kernel, in the same
+    run or another one of the same frames."""
 
     task: int
     shard: Shard
@@ -67,19 +67,19 @@ class Sample:
 
 @dataclass(frozen=True)
 class Work:
-    """coefficients: by task, those above; error: the largest deviation from a sample, in parts
-    of the sample."""
+    """coefficients: by task, as above; error: the largest relative deviation from a sample."""
 
     coefficients: Mapping[int, tuple[float, ...]]
     error: float
 
     def instructions(self, task: int, shard: Shard | None = None) -> float:
-        """Of one task of one layer, for the chip that owns `share`; none is needed for PART."""
+        """Returns those of one task of one layer, for the chip that owns `share`, which PART does
+        not need."""
         terms = zip(self.coefficients[task], _features(task, shard), strict=True)
         return sum(factor * amount for factor, amount in terms)
 
     def described(self) -> str:
-        """Returns the formulas in words."""
+        """Returns the formulas as text."""
         return "; ".join(
             f"{TASKS[task]} " + " + ".join(
                 f"{value:,.0f}{f' x {name}' if name else ''}"
@@ -90,8 +90,8 @@ class Work:
 
 
 def fitted(samples: Iterable[Sample], scales: Mapping[str, float]) -> Work:
-    """Returns the Work by least squares, for a target on which kernels of a kind take `scales`
-    times what they take on rv32imc."""
+    """Returns the Work by least squares, for a target on which kernels of each kind take `scales`
+    times as long as on rv32imc."""
     by_task: dict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
         by_task[sample.task].append(sample)
@@ -106,13 +106,14 @@ def fitted(samples: Iterable[Sample], scales: Mapping[str, float]) -> Work:
 
 
 def scaled(sample: Sample, scales: Mapping[str, float]) -> float:
-    """Returns the sample's instructions where kernels take `scales` times as many."""
+    """Returns the instructions of the sample if kernels take `scales` times as long."""
     more = sum((scales.get(kind, 1.0) - 1) * count for kind, count in sample.inside.items())
     return sample.instructions + more
 
 
 def kernel_scales(rows: Iterable[Row], target: str) -> dict[str, float]:
-    """Returns what a target's or a set's kernels take over viper's on rv32imc, by kind of work."""
+    """Returns the ratio of a target's or a set's kernels to viper's on rv32imc, by kind of
+    work."""
     values = {(f"{row.name} {row.shape}", row.target): row.value for row in rows}
     return {
         kind: values[kernel, target] / values[kernel, "rv32imc"]
@@ -157,8 +158,8 @@ def _features(task: int, shard: Shard | None) -> tuple[float, ...]:
 def host_samples(
     model: QuantizedModel, bench: ChipBench, *, inside: bool = True
 ) -> list[Sample]:
-    """Returns where the host adds up: one sample for each task of each share that differs; inside:
-    as of the other samples."""
+    """Returns samples of host reduce, one of each task for each different shard; inside: as for
+    the other samples."""
 
     def runs(plan: Plan, shard: Shard, inside: bool) -> list[Measured]:
         return bench.run(plan, shard, inside)
@@ -170,8 +171,8 @@ def host_samples(
 def combining_samples(
     model: QuantizedModel, bench: CombiningBench, *, inside: bool = True
 ) -> list[Sample]:
-    """Returns the same where chips combine; one chip alone does all in one go and gives none.
-    inside: look into functions, which those of native kernels' programs do not allow."""
+    """Returns samples of all-reduce; none for a single chip, which computes everything in one go.
+    inside: count functions separately, which is not possible for programs of native kernels."""
 
     def tasks(plan: Plan, shard: Shard) -> list[int]:
         events = bench.events(plan, shard)
@@ -207,7 +208,7 @@ def _samples(
 def _means(
     shard: Shard, tasks: Sequence[int], whole: list[Measured], inside: list[Measured]
 ) -> list[Sample]:
-    """Returns a sample of each task that the chip has a part in: the mean over all layers."""
+    """Returns a sample of each task in which the chip takes part: the mean over all layers."""
     samples = []
     for task in sorted(set(tasks)):
         own = (shard.heads, shard.units, shard.rows, True)[task]

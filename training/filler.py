@@ -103,7 +103,7 @@ class Filler:
         return self.random.choice(("", "", f"in the {room}", on_tv, "on the tv"))
 
     def _one(self) -> str:
-        """Returns what is to be left out."""
+        """Returns the part of a command that is an exception: "all lights but ..."."""
         room = f"@{self.random.choice(PLACES)}"
         device = self.random.choice(("lamp", "tv", "fan", "door", "speaker", "lights", "one"))
         named = (f"the {room} {device}", f"the {device} in the {room}")

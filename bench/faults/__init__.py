@@ -1,1 +1,2 @@
-"""What clusters bear: losses, restarts, replays and forgeries, malformed answers, long runs."""
+"""Tests how clusters cope with faults: losses, restarts, replays, forgeries, malformed answers,
+long runs."""

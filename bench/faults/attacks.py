@@ -33,8 +33,8 @@ def count_accepted(case: Case, attempts: int, seed: int) -> tuple[int, int]:
     """Returns how many of so many frames, half of them replayed and half forged, chips and host
     accept as authentic and new; and how many were tried.
 
-    DISCOVERY and READY, which have no counter, are not among those that are replayed: chips answer
-    them and change nothing (tests/virtual/test_replays.py).
+    DISCOVERY and READY, which have no counter, are not replayed here: chips answer them and change
+    nothing (tests/virtual/test_replays.py).
     """
     random = Random(seed)
     with case.open(seed=seed) as cluster:
@@ -60,7 +60,7 @@ def count_accepted(case: Case, attempts: int, seed: int) -> tuple[int, int]:
 
 
 def _recorded(cluster: VirtualCluster) -> list[bytes]:
-    """Returns what is sent from now on, either way; it grows."""
+    """Returns a list to which all frames sent from now on, in both directions, are added."""
     frames: list[bytes] = []
     carry, transmit = cluster.world.carry, cluster.world.radio.transmit
 
@@ -86,10 +86,10 @@ def _is_accepted(signer: ChipAuthenticator | HostAuthenticator, frame: bytearray
 
 
 def run_malformed(case: Case, count: int, seed: int) -> tuple[int, dict[str, int]]:
-    """Returns how many malformed messages with a right checksum the host was given, at least
-    `count`, and the errors that came of them, by name, other than ClusterError.
+    """Returns the number of malformed messages with a right checksum that the host received, at
+    least `count`, and the errors that they caused, by name, other than ClusterError.
 
-    Beside each message of a chip come some like it, with other bytes, types or lengths.
+    With each message of a chip come some variants, with other bytes, types or lengths.
     """
     random, given = Random(seed), 0
     strange: dict[str, int] = {}
@@ -111,10 +111,9 @@ def run_malformed(case: Case, count: int, seed: int) -> tuple[int, dict[str, int
 
 
 def survives_replay(case: Case, number: int) -> bool:
-    """Returns whether a text is the reference's in which a chip restarts while all DISCOVERYs
-    heard so far are replayed, 500 a second, half of them with another MAC; the number decides
-    which chip and when.
-    """
+    """Returns whether a text is the reference's if a chip restarts while all DISCOVERYs so far are
+    replayed, 500 per second, half of them with another MAC; `number` determines which chip and
+    when."""
     random = Random(f"{case}/{number}")
     position = random.randrange(len(PROMPT) + 1, STEPS)
     restarted = random.randrange(case.chips)
@@ -142,7 +141,7 @@ def survives_replay(case: Case, number: int) -> bool:
 
 
 class _Spoiler:
-    """Has malformed messages arrive at the host before each that a chip sends; given: how many."""
+    """Sends malformed messages to the host before each message of a chip; given: how many."""
 
     def __init__(self, cluster: VirtualCluster, random: Random) -> None:
         self.given = 0

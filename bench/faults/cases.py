@@ -1,4 +1,4 @@
-"""The clusters that are put to the test, and the text that each must give."""
+"""The clusters for tests of faults, and the text that each must generate."""
 
 from __future__ import annotations
 
@@ -61,5 +61,5 @@ def all_cases(signed: tuple[bool, ...] = (False, True)) -> Iterator[Case]:
 
 @cache
 def expected_text() -> tuple[int, ...]:
-    """Returns what the reference generates."""
+    """Returns the text of the reference."""
     return tuple(reference_text(small_model(), PROMPT, STEPS))

@@ -1,4 +1,4 @@
-"""Long runs on simulated chips, and whether anything grows in them."""
+"""Long runs on simulated chips, to see whether memory use grows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,8 @@ _TEXT = CONFIG.context - 4  # tokens of a sequence
 
 @dataclass(frozen=True)
 class Growth:
-    """What a run of so many tokens has left behind.
-
-    heap: bytes of the fullest chip's heap, after collecting garbage; blocks: of the host's memory,
-    as CPython allocates it.
-    """
+    """What a run of so many tokens has left behind. heap: bytes of the fullest chip's heap, after
+    garbage collection; blocks: of the host's memory, allocated by CPython."""
 
     tokens: int
     heap: int
@@ -29,8 +26,8 @@ class Growth:
 
 
 def run_long(strategy: str, link: str, tokens: int) -> Growth:
-    """Runs sequence after sequence, of signed frames, and compares what is in use after a tenth of
-    them and at the end."""
+    """Runs one sequence after another, with signed frames, and compares memory use after a tenth
+    of them and at the end."""
     parallelism, chips = STRATEGIES[strategy]
     settings = SimulatedChips.alike(chips, LINKS[link][0], signed=True, parallelism=parallelism)
     with open_cluster(small_model(), settings) as cluster:

@@ -36,7 +36,7 @@ _STRATEGY_ROWS = {
 
 
 class Figures:
-    """Figures by what they are of."""
+    """Figures by name and shape."""
 
     def __init__(self, rows: list[Row]) -> None:
         self._rows = {(row.name, row.target, row.shape): row for row in rows}
@@ -44,7 +44,7 @@ class Figures:
         self.used: list[Row] = []
 
     def of(self, name: str, target: str, shape: str = "") -> Row:
-        """One figure. Raises KeyError."""
+        """Returns one figure. Raises KeyError."""
         row = self._rows[name, target, shape] if shape else self._named[name, target]
         self.used.append(row)
         return row

@@ -1,8 +1,9 @@
-"""The figures of `python -m bench faults`: what clusters bear, in virtual time and in long runs.
+"""The figures of `python -m bench faults`: how clusters cope with faults, in virtual time and in
+long runs.
 
-All is counted and seeded; virtual times are modelled, of frames that each take a millisecond and
-chips that compute in no time. Chips in virtual time run the firmware's own sources under CPython
-with plain kernels; those of the long runs are processes of MicroPython.
+All runs are seeded and counted; virtual times are modelled: each frame takes a millisecond, and
+chips compute in no time. Chips in virtual time run the firmware's own sources under CPython with
+plain kernels; those of the long runs are processes of MicroPython.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ TOKENS = 10_000
 
 
 def loss_rows() -> Iterator[Row]:
-    """Texts that are the reference's, of two, and what a token took."""
+    """Yields how many texts, of two, are the reference's, and the time per token."""
     for case in all_cases():
         for loss in LOSSES:
             outcomes = [run_with_loss(case, loss, seed) for seed in SEEDS]
@@ -39,7 +40,8 @@ def loss_rows() -> Iterator[Row]:
 
 
 def restart_rows(strategies: tuple[str, ...] = tuple(STRATEGIES)) -> Iterator[Row]:
-    """Restarts, one a text, after which the text is the reference's; keyed, half on each link."""
+    """Yields restarts, one in each text, after which the text is the reference's; with a key, half
+    on each link."""
     for strategy in strategies:
         equal = 0
         for number in range(RESTARTS):
@@ -49,7 +51,8 @@ def restart_rows(strategies: tuple[str, ...] = tuple(STRATEGIES)) -> Iterator[Ro
 
 
 def replay_rows(strategies: tuple[str, ...] = tuple(STRATEGIES)) -> Iterator[Row]:
-    """Restarts under replayed and forged handshakes, after which the text is the reference's."""
+    """Yields restarts under replayed and forged handshakes, after which the text is the
+    reference's."""
     for strategy in strategies:
         case = Case(strategy, "ESP-NOW", True)
         equal = sum(survives_replay(case, number) for number in range(REPLAYED))
@@ -57,7 +60,7 @@ def replay_rows(strategies: tuple[str, ...] = tuple(STRATEGIES)) -> Iterator[Row
 
 
 def attack_rows() -> Iterator[Row]:
-    """Frames of no member that were accepted, and errors that are no ClusterError."""
+    """Yields frames of non-members that were accepted, and errors other than ClusterError."""
     cases = list(all_cases(signed=(True,)))
     accepted = tried = 0
     for number, case in enumerate(cases):
@@ -68,7 +71,7 @@ def attack_rows() -> Iterator[Row]:
 
 
 def malformed_rows(strategies: tuple[str, ...] = tuple(STRATEGIES)) -> Iterator[Row]:
-    """Errors other than ClusterError that malformed messages have caused on the host."""
+    """Yields errors other than ClusterError that malformed messages caused on the host."""
     each = MALFORMED // len(STRATEGIES) // len(LINKS)
     for strategy in strategies:
         given, strange = 0, 0
@@ -80,7 +83,7 @@ def malformed_rows(strategies: tuple[str, ...] = tuple(STRATEGIES)) -> Iterator[
 
 
 def endurance_rows(strategies: tuple[str, ...] = tuple(STRATEGIES)) -> Iterator[Row]:
-    """Yields what grows in long runs."""
+    """Yields the growth of memory in long runs."""
     shape = f"{TOKENS:,} tokens, signed"
     for strategy in strategies:
         growth = run_long(strategy, "ESP-NOW", TOKENS)
@@ -94,7 +97,7 @@ ALL_ROWS = (
 
 
 def fault_rows() -> Iterator[Row]:
-    """Yields all of them."""
+    """Yields all rows."""
     for rows in ALL_ROWS:
         yield from rows()
 

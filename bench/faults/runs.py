@@ -1,4 +1,4 @@
-"""Texts under lost frames and restarts."""
+"""Generates texts despite lost frames and restarts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run_text(cluster: VirtualCluster, before: object = None) -> Outcome:
 
 
 def run_with_loss(case: Case, loss: float, seed: int) -> Outcome:
-    """Returns a text on links that lose frames with this probability."""
+    """Runs a text on links that lose frames with this probability."""
     try:
         with case.open(loss=loss, seed=seed) as cluster:
             return run_text(cluster)
@@ -42,8 +42,8 @@ def run_with_loss(case: Case, loss: float, seed: int) -> Outcome:
 
 
 def run_with_restart(case: Case, number: int) -> Outcome:
-    """Returns a text in which a chip restarts, which one, when, and for how long the number
-    decides."""
+    """Runs a text in which a chip restarts; `number` determines which one, when, and for how
+    long."""
     random = Random(f"{case}/{number}")
     chip, position = random.randrange(case.chips), random.randrange(len(PROMPT) + 1, STEPS)
     late, ready = random.randrange(40), random.choice(_READY_MS)

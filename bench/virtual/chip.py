@@ -33,12 +33,13 @@ _POLLS = 200  # frames that a chip handles in a turn, at most
 
 
 class FailingESPNow(ESPNow):
-    """An ESPNow whose driver, once it fails, has no room for any frame until it is restarted."""
+    """An ESPNow that, after its driver has failed, has no room for any frame until it is
+    restarted."""
 
     fails = False
 
     def send(self, *arguments: Any) -> Any:
-        """As ESPNow's, while it works."""
+        """Does what ESPNow's does, unless the driver has failed."""
         if self.fails:
             raise error("NO_MEM")
         return super().send(*arguments)
@@ -47,8 +48,8 @@ class FailingESPNow(ESPNow):
 class VirtualChip:
     """One chip, which can be stopped, restarted and hung, and whose radio can fail.
 
-    node: None while it is off; is_hung: whether its program stands still; fails_for_good: whether
-    its radio fails anew each time that it is restarted; radio_restarts: how often it was.
+    node: None while it is off; is_hung: whether its program has stopped running; fails_for_good:
+    whether its radio fails again after each restart; radio_restarts: their number.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class VirtualChip:
         self.start()
 
     def start(self) -> None:
-        """Starts the program, which knows nothing of what came before."""
+        """Starts the program, without any memory of earlier runs."""
         self._ready_at = None
         self.uart = ChipUart(self._send)
         link = self._link()
@@ -107,12 +108,12 @@ class VirtualChip:
             line_speed.install(self.node, getattr(link, "_uart", link), self.config["baudrate"])
 
     def stop(self) -> None:
-        """Takes the power away."""
+        """Turns the power off."""
         self.node = self._ready_at = None
         self.world.radio.leave(self.mac)
 
     def restart(self, milliseconds: int) -> None:
-        """Takes the power away, gives it back, and is ready after so much time."""
+        """Turns the power off and on; the chip is ready after the given time."""
         self.stop()
         self.restarts += 1
         self._ready_at = self.world.now_ms + milliseconds
@@ -123,7 +124,7 @@ class VirtualChip:
             self.uart.put(frame)
 
     def turn(self, now_ms: int) -> bool:
-        """Polls the node until nothing is left to do; whether there was anything."""
+        """Polls the node until nothing is left to do; returns whether there was anything."""
         if self._ready_at is not None and now_ms >= self._ready_at:
             self.start()
         if self.node is None or self.is_hung:
@@ -138,7 +139,7 @@ class VirtualChip:
         return True
 
     def start_radio(self) -> None:
-        """As firmware/links/wifi.py does."""
+        """Does what firmware/links/wifi.py does."""
         self.radio_restarts += 1
         self.esp.active(False)
         self.esp.fails = self.fails_for_good

@@ -26,12 +26,12 @@ BAUD = SIMULATED_UART["baudrate"]
 
 
 class VirtualTransport:
-    """As host.links.transport.Transport: a line to each chip, or the gateway's to all, or the
-    lines of a ring.
+    """Replaces host.links.transport.Transport: a line to each chip, or the gateway's to all, or
+    the lines of a ring.
 
-    is_lost: whether a frame that a chip sends is lost, besides those that lines lose by chance;
-    carried: bits per second that a chip's line carries at most, where it is not as fast as any;
-    frames_on_lines: of a ring.
+    is_lost: whether a frame that a chip sends is lost, besides those that lines lose at random;
+    carried: the most bits per second on a chip's line, if it is limited; frames_on_lines: of a
+    ring.
     """
 
     def __init__(self, world: World, link: Link) -> None:
@@ -52,7 +52,7 @@ class VirtualTransport:
             self._put(chip, frame)
 
     def receive(self, timeout: float) -> list[bytes]:
-        """Frames for the host; time passes until there are any."""
+        """Returns frames for the host; lets time pass until there are any."""
         until = self.world.seconds() + max(timeout, 0.001)
         while not self._arrived and self.world.seconds() < until:
             self.world.step()
@@ -61,19 +61,19 @@ class VirtualTransport:
         return arrived
 
     def is_sending(self, chip: int) -> bool:
-        """No line here is ever full."""
+        """Returns False: lines are never full here."""
         return False
 
     def first_chips(self) -> list[int]:
-        """As Transport's."""
+        """Does what Transport's does."""
         return [0] if self._has_gateway or self._is_ring else list(self.chips)
 
     def set_baud(self, chip: int, baud: int) -> None:
-        """As Transport's."""
+        """Does what Transport's does."""
         self.bauds[chip] = baud
 
     def fall_back(self, chip: int) -> None:
-        """As Transport's."""
+        """Does what Transport's does."""
         line = self._lines(chip)[0]
         if self.bauds.pop(line.chip, BAUD) != BAUD and line.uart.baud != BAUD:
             line.uart.disturb(32)
@@ -83,7 +83,7 @@ class VirtualTransport:
         return baud == chip.uart.baud and baud <= self.carried.get(chip.chip, baud)
 
     def take(self, source: int, frame: bytes) -> None:
-        """Takes what a chip sends; relays what is for others."""
+        """Takes a frame from a chip; relays it if it is for others."""
         if self.is_lost(source, frame) or not self._is_understood(self.chips[source]):
             return
         self.frames_on_lines += self._is_ring
@@ -123,7 +123,8 @@ class VirtualTransport:
 
 
 class VirtualCluster:
-    """chips, in order; executor and coordinator: the host's own, connected; world: their time."""
+    """A connected cluster. chips: in order; executor, coordinator: the host's own; world: their
+    time."""
 
     def __init__(
         self,
@@ -158,10 +159,8 @@ class VirtualCluster:
         self.executor.connect(10.0)
 
     def generate(self, prompt: list[int], steps: int, before: Any = None) -> list[int]:
-        """Returns all tokens of a greedy text of so many positions.
-
-        before: called with each position before its token is run.
-        """
+        """Returns all tokens of a greedy text of so many positions. before: called with each
+        position before its token is run."""
         self.executor.begin()
         tokens = list(prompt)
         logits = self.executor.forward(tokens)
@@ -186,7 +185,7 @@ def virtual_cluster(
     timeout: float = 2.5,
     mtus: Mapping[int, int] | None = None,
 ) -> Iterator[VirtualCluster]:
-    """A connected cluster; timeout: seconds, as the coordinator's; mtus: as World's."""
+    """Yields a connected cluster; timeout: seconds, as for the coordinator; mtus: as for World."""
     world = World(loss, seed)
     world.mtus.update(mtus or {})
     with world.rules():

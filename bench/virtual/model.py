@@ -1,4 +1,4 @@
-"""The model that virtual chips run: small, for their kernels are plain Python."""
+"""The model of virtual chips: small, because their kernels are plain Python."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def as_checkpoint(config: Config, weights: Mapping[str, NDArray[np.float64]]) ->
 
 
 def small_model(config: Config = CONFIG, seed: int = 6) -> QuantizedModel:
-    """Random weights, of which greedy texts do not soon repeat."""
+    """Returns a model with random weights whose greedy texts do not soon repeat."""
     weights = draw_weights(config, seed, {"classifier": 4.0}, other=1.5)
     return quantize(as_checkpoint(config, weights))
 
 
 def reference_text(model: QuantizedModel, prompt: list[int], steps: int) -> list[int]:
-    """Returns what the reference generates greedily: all tokens, `steps` in number."""
+    """Returns the reference's greedy text: `steps` tokens in all."""
     reference = Reference(model, context=steps)
     tokens = list(prompt)
     logits = [reference.step([token])[0] for token in tokens][-1]

@@ -31,17 +31,18 @@ _COLLECTING = ("firmware.compute.shard", "firmware.node")
 
 
 class Machine(Protocol):
-    """What time passes for: a chip."""
+    """A chip, for which time passes."""
 
     def turn(self, now_ms: int) -> bool:
-        """Does what there is to do; whether there was anything."""
+        """Does what there is to do; returns whether there was anything."""
 
 
 class World:
     """Virtual milliseconds, and what happens in them.
 
-    radio: the air; mtus: bytes of the longest packet of chips whose radio takes less than the
-    link's; machines: all that time passes for; lost: frames that serial lines lost.
+    radio: the air; mtus: bytes of the longest packet of chips with a radio that is limited to less
+    than the link's; machines: the chips for which time passes; lost: frames that serial lines
+    lost.
     """
 
     def __init__(self, loss: float = 0.0, seed: int = 0) -> None:
@@ -57,15 +58,15 @@ class World:
         self._number = itertools.count()
 
     def ticks_ms(self) -> int:
-        """In place of MicroPython's."""
+        """Replaces MicroPython's."""
         return self.now_ms
 
     def seconds(self) -> float:
-        """In place of time.monotonic."""
+        """Replaces time.monotonic."""
         return self.now_ms / 1000
 
     def later(self, milliseconds: int, action: Callable[[], object]) -> None:
-        """Has something happen after so much time."""
+        """Schedules a call after some time."""
         entry = self.now_ms + milliseconds, next(self._number), action
         heapq.heappush(self._due, entry)
 
@@ -89,7 +90,7 @@ class World:
 
     @contextmanager
     def rules(self) -> Iterator[None]:
-        """Gives the firmware this world's clock, and CPython the heap of a chip."""
+        """Gives the firmware this world's clock, and CPython a chip's gc module."""
         wifi: Any = import_module("firmware.links.wifi")
         modules: list[Any] = [import_module(name) for name in _TIMED]
         before: list[tuple[ModuleType, str, Any]] = [(wifi, "start", wifi.start)]
@@ -109,7 +110,7 @@ class World:
 
 
 class ChipHeap:
-    """MicroPython's gc module; counts how often garbage is collected."""
+    """Replaces MicroPython's gc module; counts garbage collections."""
 
     collections = 0
 
@@ -127,7 +128,7 @@ class ChipHeap:
 
 
 class ChipUart:
-    """A chip's end of a serial line, as machine.UART; whole frames come and go."""
+    """A chip's end of a serial line, in place of machine.UART; carries whole frames."""
 
     def __init__(self, send: Callable[[bytes], object]) -> None:
         """send: takes each frame that the chip sends."""
@@ -140,14 +141,14 @@ class ChipUart:
         self.baud = baudrate
 
     def flush(self) -> None:
-        """Nothing to wait for."""
+        """Does nothing: there is nothing to wait for."""
 
     def disturb(self, frames: int) -> None:
-        """Has so many frames arrive as they do at another speed."""
+        """Makes frames arrive as they would at another speed."""
         self._arrived += b"\x09\xfe\x80\0" * frames
 
     def put(self, frame: bytes) -> None:
-        """Has a frame arrive at the chip."""
+        """Makes a frame arrive at the chip."""
         self._arrived += cobs.encode(frame) + b"\0"
 
     def readinto(self, buffer: bytearray) -> int:
