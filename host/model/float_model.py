@@ -19,7 +19,6 @@ from host.model.checkpoint import Config
 from host.model.float_weights import FloatWeights
 from host.model.ranges import Ranges
 from host.model.sampling import softmax
-from host.model.tokenizers.bpe import BOS
 
 Array = npt.NDArray[np.float64]
 Tokens = npt.NDArray[np.integer[Any]]
@@ -128,48 +127,6 @@ class FloatModel:
         for x in streams:
             self._classify(x, observe)
         return ranges
-
-    def sample_sequences(
-        self,
-        count: int,
-        length: int,
-        seed: int,
-        bos: int = BOS,
-        advance: Callable[[], object] = lambda: None,
-    ) -> npt.NDArray[np.int64]:
-        """Samples token sequences [count, length] at temperature 1 from BOS on.
-
-        advance: called after each position.
-        """
-        random = np.random.default_rng(seed)
-        cache = self.new_cache(count, length)
-        sequences = np.full((count, length), bos)
-        for position in range(1, length):
-            probabilities = softmax(self.step(sequences[:, position - 1], cache))
-            cumulative = probabilities.cumsum(axis=1)
-            drawn = random.random((count, 1)) * cumulative[:, -1:]
-            sequences[:, position] = (cumulative <= drawn).sum(axis=1)
-            advance()
-        return sequences
-
-    def continue_greedily(
-        self,
-        beginnings: npt.NDArray[np.int64],
-        length: int,
-        advance: Callable[[], object] = lambda: None,
-    ) -> npt.NDArray[np.int64]:
-        """Returns sequences [count, length] that begin with `beginnings` [count, given] and go on
-        with the most probable token each time; advance: called after each position."""
-        count, given = beginnings.shape
-        cache = self.new_cache(count, length)
-        sequences = np.zeros((count, length), np.int64)
-        sequences[:, :given] = beginnings[:, :length]
-        for position in range(1, length):
-            logits = self.step(sequences[:, position - 1], cache)
-            if position >= given:
-                sequences[:, position] = logits.argmax(axis=1)
-            advance()
-        return sequences
 
     def _batches(self, sequences: Sequence[Tokens]) -> Iterable[Tokens]:
         """Stacks sequences of equal length [batch, positions], in batches of bounded size."""

@@ -24,6 +24,7 @@ from safetensors.numpy import save as serialize
 from host.errors import ModelError
 from host.model.checkpoint import Config, count_parameters
 from host.model.float_model import FloatModel
+from host.model.float_text import continue_greedily, sample_sequences
 
 Text = NDArray[np.int64]
 
@@ -68,8 +69,8 @@ def write_own_text(
     length = own_text_length(model.config)
     most = _MOST_WORK // (2 * length * count_parameters(model.config))
     count = max(_FEWEST, min(SEQUENCES, most))
-    sampled = model.sample_sequences(count, length, SEED, bos, advance)
-    greedy = model.continue_greedily(sampled[:, :_GIVEN], length, advance)
+    sampled = sample_sequences(model, count, length, SEED, bos, advance)
+    greedy = continue_greedily(model, sampled[:, :_GIVEN], length, advance)
     return [_until_end(text, stops) for text in (*sampled, *greedy)]
 
 

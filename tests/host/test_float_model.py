@@ -11,6 +11,7 @@ from host.errors import ModelError
 from host.model import float_model
 from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel, perplexity
+from host.model.float_text import sample_sequences
 from host.model.formats import llama2c
 from host.model.ranges import Ranges
 from host.model.sampling import softmax
@@ -156,7 +157,7 @@ def test_ranges_are_the_largest_magnitudes_at_every_site(seed: int) -> None:
 
 def test_batches_of_bounded_size_give_the_same_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     model = FloatModel(random_checkpoint())
-    sequences = model.sample_sequences(7, 10, seed=3)
+    sequences = sample_sequences(model, 7, 10, seed=3)
     whole = model.measure_ranges(sequences)
     monkeypatch.setattr("host.model.float_model.BATCH_ELEMENTS", 1)
     for site, values in vars(model.measure_ranges(sequences)).items():
@@ -165,7 +166,7 @@ def test_batches_of_bounded_size_give_the_same_ranges(monkeypatch: pytest.Monkey
 
 def test_sampled_sequences_are_drawn_from_the_model() -> None:
     model = FloatModel(random_checkpoint())
-    sequences = model.sample_sequences(4000, 2, seed=1)
+    sequences = sample_sequences(model, 4000, 2, seed=1)
     assert sequences.shape == (4000, 2)
     assert (sequences[:, 0] == BOS).all()
     logits = model.logits([BOS])[0]
@@ -173,8 +174,8 @@ def test_sampled_sequences_are_drawn_from_the_model() -> None:
     frequencies = np.bincount(sequences[:, 1], minlength=TINY.vocab_size) / 4000
     # Five standard deviations of a binomial frequency.
     assert (np.abs(frequencies - expected) <= 5 * np.sqrt(expected / 4000) + 1e-3).all()
-    assert (model.sample_sequences(4000, 2, seed=1) == sequences).all()
-    assert (model.sample_sequences(4000, 2, seed=2) != sequences).any()
+    assert (sample_sequences(model, 4000, 2, seed=1) == sequences).all()
+    assert (sample_sequences(model, 4000, 2, seed=2) != sequences).any()
 
 
 def test_perplexity_of_known_logits() -> None:
@@ -191,7 +192,7 @@ def test_perplexity_of_the_published_model(stories: FloatModel, evaluation: np.n
 
 def test_the_perplexity_of_sampled_text_is_that_of_the_models_entropy() -> None:
     model = FloatModel(tiny_checkpoint())
-    sequences = model.sample_sequences(16, 128, seed=1)
+    sequences = sample_sequences(model, 16, 128, seed=1)
     logits = model.logits(sequences)
     probabilities = softmax(logits)
     entropy = -(probabilities * np.log(probabilities + 1e-300)).sum(-1)[:, :-1].mean()

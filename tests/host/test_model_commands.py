@@ -18,6 +18,7 @@ from host.model import loading
 from host.model.__main__ import main
 from host.model.checkpoint import Checkpoint, Config, quantized_bytes
 from host.model.float_model import FloatModel, perplexity
+from host.model.float_text import sample_sequences
 from host.model.formats import quantized_file
 from host.model.quantization.caches import narrow_caches
 from host.model.quantization.quality import measure_quality
@@ -232,7 +233,7 @@ def test_quantize_calibrates_on_a_text_and_measures_on_its_other_half(
 
 def test_quality_is_what_whole_forward_passes_give(checkpoint: Checkpoint) -> None:
     model, steps = FloatModel(checkpoint), []
-    sequences = model.sample_sequences(5, 12, seed=3)
+    sequences = sample_sequences(model, 5, 12, seed=3)
     integers = quantize(checkpoint)
     found = measure_quality(model, integers, sequences, lambda: steps.append(1))
     exact = model.logits(sequences)

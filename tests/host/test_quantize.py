@@ -10,6 +10,7 @@ from host.errors import ModelError
 from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, RESIDUAL_LIMIT
 from host.model.checkpoint import Checkpoint, Config
 from host.model.float_model import FloatModel
+from host.model.float_text import sample_sequences
 from host.model.quantization.quantize import quantize
 from host.model.ranges import Ranges
 from tests.host.quantized_limits import assert_limits, assert_scales, scale_ratio
@@ -137,7 +138,7 @@ def test_a_coarse_input_scale_makes_the_residual_stream_coarser() -> None:
     projection's factors must be below one half with that one."""
     checkpoint = random_checkpoint()
     model = FloatModel(checkpoint)
-    ranges = model.measure_ranges(model.sample_sequences(16, TINY.context, 0))
+    ranges = model.measure_ranges(sample_sequences(model, 16, TINY.context, 0))
     ranges.v[:] = 1e-7
     usual = quantize(checkpoint, ranges)
     checkpoint.wo[:] *= 4096
@@ -151,7 +152,7 @@ def test_embeddings_beyond_the_residual_streams_range_are_clipped() -> None:
     """Those of tokens that calibration never met."""
     checkpoint = random_checkpoint(shared=False)
     model = FloatModel(checkpoint)
-    ranges = model.measure_ranges(model.sample_sequences(16, TINY.context, 0))
+    ranges = model.measure_ranges(sample_sequences(model, 16, TINY.context, 0))
     checkpoint.embedding[7, :2] = 1000, -1000
     embedding = quantize(checkpoint, ranges).embedding
     assert embedding[7, :2].tolist() == [RESIDUAL_LIMIT, -RESIDUAL_LIMIT]

@@ -15,6 +15,7 @@ from host.model import loading
 from host.model.cache import load_quantized
 from host.model.chat import USER, Message
 from host.model.float_model import FloatModel
+from host.model.float_text import sample_sequences
 from host.model.formats.gguf import Fields
 from host.model.formats.gguf_tokenizer import read_tokenizer
 from host.model.known_models import KNOWN_MODELS
@@ -33,6 +34,7 @@ QUESTIONS = (
     "Write two sentences about the sea.",
     "How do I boil an egg?",
 )
+
 COUNT = 32
 # Where greedy texts part, the two tokens' logits are at most so far from each other: 4-bit
 # weights times 8-bit activations on llama.cpp's side, 8 times 16 bits on ours.
@@ -101,7 +103,7 @@ def costs(source: LoadedModel) -> dict[str, Quality]:
     """What quantization costs on prose, and on text that the model makes."""
     model = FloatModel(loading.load_weights(MODEL))
     prose = read_texts(PROSE, source.tokenizer, model)
-    made = model.sample_sequences(4, 96, 5, source.tokenizer.bos)
+    made = sample_sequences(model, 4, 96, 5, source.tokenizer.bos)
     found = {}
     for name, sequences in (("prose", prose.held_out[:4]), ("made", made)):
         found[name] = measure_quality(model, source.quantize(), sequences, lambda: None)

@@ -17,6 +17,7 @@ from host.errors import ModelError
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT, RESIDUAL_LIMIT, Gain
 from host.model.float_model import FloatModel
+from host.model.float_text import sample_sequences
 from host.model.float_weights import FloatWeights
 from host.model.quantization.layers import Attention, FeedForward
 from host.model.quantization.rows import ModelRows, round_layer
@@ -64,7 +65,7 @@ def sample_calibration(
     """Samples tokens [sequences, length] from the model itself, to calibrate on; advance: called
     after each of length - 1 positions."""
     length = min(CALIBRATION_LENGTH, model.config.context)
-    return model.sample_sequences(CALIBRATION_SEQUENCES, length, seed, bos, advance)
+    return sample_sequences(model, CALIBRATION_SEQUENCES, length, seed, bos, advance)
 
 
 class _Quantizer:
