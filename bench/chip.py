@@ -83,7 +83,8 @@ class ChipBench:
 
             yield row("chip", totals[busiest])
             if self._is_native and not self._signed:
-                # What is looked into runs no programs, and tells nothing of one that does.
+                # Counting functions separately runs no programs, so it does not apply to a chip
+                # that does.
                 yield row("chip: allocated", sum(runs[busiest][i].allocated for i in at),
                           unit="bytes/token")  # fmt: skip
                 continue

@@ -100,8 +100,8 @@ MODULATIONS = {
     11: Modulation(96e-6, 11, 1e-6, 0, 96e-6 + 56e-6),
     54: Modulation(26e-6, 216, 4e-6, 22, 34e-6),
 }
-# Bytes of a frame beside its payload: header, category, organization, random number, one element's
-# head, check sequence (Espressif's description of ESP-NOW).
+# Bytes of a frame besides its payload: header, category, organization, random number, one
+# element's head, check sequence (Espressif's description of ESP-NOW).
 FRAME_HEAD = 24 + 1 + 3 + 4 + 7 + 4
 
 

@@ -31,7 +31,7 @@ _ANSWER_PARAMETERS = 3
 DIGEST = "digest"  # Hmac's method, of a chip that signs
 _DIGEST_PARAMETERS = 2
 _QEMU = Path(__file__).resolve().parent / "qemu"
-# Modules beside firmware and protocol, by the files that hold them.
+# Modules besides firmware and protocol, by their files.
 _MODULES = {"on_chip": "on_chip.py", "time": "chip_time.py", "os": "chip_os.py"}
 # Flags of on_chip.py's records.
 _MEASURED, _COLLECT, _ON_RADIO, _LOCKED = 1, 2, 4, 8

@@ -30,7 +30,7 @@ def request_frames(plan: Plan) -> Sizes:
 
 
 def answer_frames(plan: Plan, shard: Shard, task: int, bits: int) -> Sizes:
-    """Returns those of a chip's answer to it: partial sums of so many bits each, or logits."""
+    """Returns those of a chip's answer to it: partial sums of `bits` bits each, or logits."""
     if task == PHASE_VOCABULARY:
         return logits_frames(plan, shard)
     payload = PARTIAL_DATA - HEADER_SIZE + packed_size(plan.config.dim, bits)
@@ -55,7 +55,7 @@ def best_frames(plan: Plan, chip: int) -> Sizes:
 
 
 def repair(members: int) -> int:
-    """Returns the length of a REPAIR that names so many owners."""
+    """Returns the length of a REPAIR that names `members` owners."""
     return _ENDS + repair_size(members)
 
 

@@ -51,7 +51,7 @@ _NATIVE_CHIP_GOALS: dict[str, dict[str, float | None]] = {
     "pie": {"1 chip": None, "5 chips": 0.25},
 }
 _MODELLED = ("lx6", "pie")  # of which only the machine code is emulated
-# The target whose viper kernels each set stands beside.
+# The target with whose viper kernels each set is compared.
 _VIPER = {kernels.name: kernels.mpy_arch for kernels in NATIVE_SETS}
 
 

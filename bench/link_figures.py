@@ -52,8 +52,8 @@ RADIO_NOTHING = 4_100  # to find that no frame is there
 _UART_WRITE, _LOOP = 6_600, 14_000
 RELAY_TO_RADIO = RADIO_SEND + _LOOP
 RELAY_TO_HOST = RADIO_RECEIVE + _UART_WRITE + _LOOP
-# To send an answer again, or tell that a frame is not for it: about the message loop's part of a
-# request, as emulated.
+# To send an answer again, or to ignore a frame for another chip: about the message loop's part of
+# a request, as emulated.
 REPEAT = 30_000
 
 

@@ -58,7 +58,7 @@ def llama2c_speed(
         said = _output([program, model, "-z", tokens, "-t", "0", "-n", str(steps)])
     found = re.search(r"tok/s: ([0-9.]+)", said)
     if not found:
-        raise SetupError(f"{source} does not tell tokens a second, as llama2.c's run.c does")
+        raise SetupError(f"{source} does not print tokens a second, as llama2.c's run.c does")
     speed = float(found[1])
     return Row("peer: llama2.c float32", "this machine", name, speed, "tokens/s", Label.MEASURED)
 

@@ -33,7 +33,7 @@ from host.parallel.plan import Plan, Shard
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
 FITTED = (1, 2, 5, 8)
-PART = 3  # the task beside the three phases
+PART = 3  # the task besides the three phases
 TASKS = {
     PHASE_ATTENTION: "attention",
     PHASE_FEED_FORWARD: "feed-forward",

@@ -143,7 +143,7 @@ def _decode_piece(decoder: io.IncrementalNewlineDecoder, data: bytes, encoding: 
 
 
 def _read_mark(stream: io.BufferedIOBase) -> bytes:
-    """Reads no more than is needed to tell which byte order mark a stream begins with."""
+    """Reads no more than is needed to recognize the byte order mark of a stream."""
     start = b""
     while any(len(start) < len(mark) and mark.startswith(start) for mark, _ in _MARKS):
         byte = stream.read(1)

@@ -22,7 +22,7 @@ from host.generation.scores import count, is_exact, is_to_be_done
 from host.model.loading import load_model
 from host.paths import HOME_MODEL
 
-EVERY = 3  # one in so many commands that are to be done is asked
+EVERY = 3  # only each third command that is to be done is asked
 WRITINGS: dict[str, Callable[[str], str]] = {
     "CAPITALS": str.upper,
     "Title Case": str.title,

@@ -35,7 +35,7 @@ from training.unseen import load_unseen
 STEPS = 600
 BATCH = 32  # commands: more steps help a short training more than larger batches
 CONTEXTS = (24, 32, 48, 64, 96, 128)
-EVERY = 8  # one in so many held-out commands is asked
+EVERY = 8  # only each eighth held-out command is asked
 # All have five heads, so that five chips divide each of them evenly.
 SHAPES = {
     "half": replace(CONFIG, dim=40, hidden_dim=120, head_dim=0),
@@ -55,7 +55,7 @@ def count_parameters(config: Config) -> int:
 
 
 def train_shape(config: Config, steps: int, unseen: frozenset[str]) -> tuple[Training, float]:
-    """Returns a model of this shape after so many steps, and its mean loss over the last tenth of
+    """Returns a model of this shape after `steps` steps, and its mean loss over the last tenth of
     them."""
     training = Training(steps, "", config)
     encoder = bpe.Encoder(BpeTokenizer.load(HOME_TOKENIZER, bpe.VOCABULARY))

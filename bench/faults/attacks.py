@@ -26,7 +26,7 @@ from protocol.message_types import DISCOVERY, READY
 from protocol.session import ChipAuthenticator
 
 _ATTACKER = bytes.fromhex("0266666666aa")
-_COPIES = 60  # malformed messages beside each that a chip sends
+_COPIES = 60  # malformed messages with each that a chip sends
 
 
 def count_accepted(case: Case, attempts: int, seed: int) -> tuple[int, int]:

@@ -40,11 +40,11 @@ class Build:
 
 
 # Counts instructions, of a chip that is handed its frames; the heap is what the port's 2 MB of
-# memory leave beside the program's own, which holds the largest shard.
+# memory leave besides the program's own, which holds the largest shard.
 COUNTER = Build(_FOLDER / "modules", 1856 * 1024)
 # Starts by itself from a flash with littlefs. At the prompt as much of its heap is free as an
 # ESP32-C3 has then for heap and machine code together (ram_kb in boards/esp32c3.toml), for here it
-# holds both, beside the stand-ins of modules that are C on a board.
+# holds both, besides the stand-ins of modules that are C on a board.
 BOARD = Build(
     _FOLDER / "board", (210 + 16) * 1024, ("MICROPY_VFS_LFS2=1",),
     "-Wl,--wrap=pyexec_friendly_repl",

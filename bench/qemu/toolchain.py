@@ -45,7 +45,7 @@ class Toolchain:
 
     @property
     def specs(self) -> Path:
-        """What tells gcc where the C library is; written by `_install`."""
+        """The specs file with which gcc finds the C library; written by `_install`."""
         return self._root / "picolibc.specs"
 
     def environment(self) -> dict[str, str]:

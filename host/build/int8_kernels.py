@@ -55,5 +55,5 @@ cache_rows = cache_rows_int8
 
 
 def int8_kernels(head_dim: int) -> str:
-    """Returns the kernels for heads of so many elements."""
+    """Returns the kernels for heads of `head_dim` elements."""
     return "\n".join((_CACHE_ROWS, wide_attention_kernel(head_dim, is_int8=True), _NAMES))

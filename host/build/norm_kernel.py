@@ -90,7 +90,7 @@ def rotate(x: ptr32, v: int, table: ptr32, pairs: int, parts: ptr32, count: int)
 
 
 def norm_kernel(head_dim: int) -> str:
-    """Returns the kernel for heads of so many elements."""
+    """Returns the kernel for heads of `head_dim` elements."""
     return _NORM_ROTATE.format(
         size=head_dim,
         pairs=head_dim // 2,

@@ -56,7 +56,7 @@ _WEIGHTS = {
 
 
 def pass_kernel(columns: int, padding: int, adds: bool = False) -> str:
-    """Returns the kernel matmul_N, or matmul_add_N, for rows of so many columns, filled up to a
+    """Returns the kernel matmul_N, or matmul_add_N, for rows of `columns` columns, padded to a
     multiple of `padding`."""
     filled = columns + -columns % padding
     return _KERNEL.format(

@@ -57,7 +57,7 @@ _PAIRS = """
 
 
 def row_kernel(columns: int, padding: int) -> str:
-    """Returns the kernel matvec_N for rows of so many columns, filled up to a multiple of
+    """Returns the kernel matvec_N for rows of `columns` columns, padded to a multiple of
     `padding`."""
     size = _BLOCK.get(padding, _BLOCK_OF_ROWS)
     blocks = [range(low, min(low + size, columns)) for low in range(0, columns, size)]

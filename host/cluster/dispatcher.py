@@ -53,7 +53,7 @@ class Tap(Protocol):
 
 @dataclass
 class FirstChipTraffic:
-    """Counts that tell which of a gateway's traffic was on the air: frames and bytes that the host
+    """Counts from which a gateway's traffic on the air is computed: frames and bytes that the host
     sent to other chips through it, and those that it sent to the host itself."""
 
     frames_passed_on: int = 0

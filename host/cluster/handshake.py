@@ -17,7 +17,7 @@ _LOG = logging.getLogger("federation")
 
 OnReady = Callable[[int], None]
 
-# A chip that restarts in the middle of so many handshakes is faulty.
+# The number of restarts in the middle of handshakes after which a chip is taken to be faulty.
 MOST_ATTEMPTS = 8
 
 

@@ -21,8 +21,8 @@ from protocol.frame import BROADCAST
 
 _LOG = logging.getLogger("federation")
 
-# A request is retransmitted to so many chips at a time: if all answered at once, the answers would
-# overflow a gateway.
+# The most chips to which a request is retransmitted at a time: if all answered at once, the
+# answers would overflow a gateway.
 MOST_RETRIES_AT_ONCE = 8
 # Seconds between two calls of `watch`, which notices dead chips: it is the longest that the host
 # waits for an answer that cannot come, however long the timeout is.

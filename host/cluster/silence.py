@@ -15,7 +15,7 @@ _LOG = logging.getLogger("federation")
 GATEWAY = 0  # the chip through which the host reaches the others on the radio
 # Seconds of silence until a handshake: with a key, a silent chip may have restarted and lost the
 # session; if chips wait for one another, with a key or without, any may be the one that the others
-# wait for. Each handshake that has shown nothing doubles the seconds, up to so many times.
+# wait for. Each handshake that has shown nothing doubles the seconds, up to the last factor.
 HANDSHAKE_AFTER, STEP_HANDSHAKE_AFTER, _LONGEST_BACKOFF = 0.4, 1.0, 4
 # If frames are lost, more chips than these take longer to receive all of each other's.
 _FEW_CHIPS = 8

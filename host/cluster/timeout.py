@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from host.cluster.request import Request
 from protocol import message_types
 
-# In a STEP chips exchange many messages: its timeout before retransmission is so many times as
-# long. A chip that missed a STEP learns of it from the others, and asks for it.
+# In a STEP chips exchange many messages: its timeout before retransmission is longer by
+# this factor. A chip that missed a STEP learns of it from the others, and asks for it.
 STEP_FACTOR = 4
 
 

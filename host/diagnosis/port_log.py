@@ -13,7 +13,7 @@ from protocol.frame import MAX_FRAME, ProtocolError
 from protocol.message import FederationMessage, type_name
 
 _LONGEST = encoded_size(MAX_FRAME)
-# Bytes that lines of text are made of, beside all from 0x80 on: UTF-8.
+# Bytes of lines of text; those from 0x80 on are UTF-8.
 _TEXT = frozenset([0x09, 0x0D, 0x1B, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 

@@ -61,7 +61,7 @@ class Sequence:
 class Idle:
     """The fraction of time that the stages of a pipeline were idle since chips were last reset.
 
-    It is measured, and as GPipe's formula predicts it for so many micro-batches at a time.
+    It is measured, and predicted by GPipe's formula for the number of micro-batches at a time.
     """
 
     stages: int

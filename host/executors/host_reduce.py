@@ -178,7 +178,7 @@ class HostReduceExecutor(BatchExecutor):
             parts[chip] = unpack(part.data, x.size, part.bits)
 
         runs = self._batch.runs
-        if phase != PHASE_ATTENTION:  # only attention must tell sequences apart
+        if phase != PHASE_ATTENTION:  # only attention must distinguish sequences
             runs = [(*runs[0][:2], len(x))]
         self._compute(layer, phase, runs, x, on_answer)
         if self.observer:

@@ -32,8 +32,8 @@ _LOG = logging.getLogger("federation")
 
 # Seconds without progress after which a handshake shows whether chips have restarted.
 CHECK_AFTER = 0.6
-# After so many timeouts without progress everything is replayed: some chip has dropped a STEP
-# without restarting.
+# The number of timeouts without progress after which everything is replayed: some chip has dropped
+# a STEP without restarting.
 REPLAY_AFTER = 4
 _HALF = 0x8000  # numbers wrap: one less than half the circle behind is older
 _ACK = b"\0\0"  # in place of a boot id: the host has none

@@ -66,7 +66,7 @@ def generate_judged(
     choosers: list[TokenChooser] = []
     for position in range(1, positions):
         logits = step(tokens)
-        if not choosers:  # of the vocabulary's size, which only they tell
+        if not choosers:  # only the logits show the vocabulary's size
             vocabulary = TokenTexts(tokenizer, logits.shape[1])
             choosers = [
                 make_chooser(form, text, len(prompt), positions - 1, vocabulary, logit_exponent)

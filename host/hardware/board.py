@@ -147,7 +147,7 @@ class Board:
         return dataclasses.replace(self, espnow=dataclasses.replace(self.radio, mtu=mtu))
 
     def with_baud(self, baud: int) -> Board:
-        """Returns this board with so many bits a second on its serial line. Raises BoardError
+        """Returns this board with `baud` bits per second on its serial line. Raises BoardError
         if none is known, as of simulated chips."""
         if self.uart is None:
             raise BoardError(f"{self.name} has no serial line with a speed: leave --line-baud out")

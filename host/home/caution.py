@@ -14,7 +14,7 @@ from host.home.marking import mark_names
 from host.home.names import list_words
 from host.home.words import GENERIC
 
-# What is said around such a command, and with others in it; beside words of GENERIC.
+# Words around such a command, and of commands joined with it; besides those of GENERIC.
 _SAID = """
     activate after afternoon again ahead alright amp anyone as away bit both brighter buddy but
     ceiling celsius change channel closed colder colour conditioner conditioners cooler could

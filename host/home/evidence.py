@@ -45,7 +45,7 @@ _COUNTING = """
 _NUMBERS = frozenset((*NUMBERS[2:], *_COUNTING.split()))  # "one" is said of what is no number
 _WORD = re.compile(r"[^\W_]+")
 _JOINT = re.compile(r",|;|\b(?:and|then|plus|also)\b")
-# A part of nothing but these goes on with what stands beside it: "unlock the A" and "B doors".
+# A part with only these words continues the part next to it: "unlock the A" and "B doors".
 _GOING_ON = """
     the my our in on at of to both all every each door doors lock locks gate gates too please
     here well as

@@ -1,6 +1,6 @@
-"""A home's file made of what Home Assistant stores: areas, floors, devices, entities, aliases.
+"""Makes a home's file from Home Assistant's data: areas, floors, devices, entities, aliases.
 
-It takes the folder `.storage`, some of its files (core.area_registry, core.floor_registry,
+It reads the folder `.storage`, or some of its files (core.area_registry, core.floor_registry,
 core.device_registry, core.entity_registry, core.config), or one JSON object with lists called
 areas, floors, devices and entities, as its websocket API gives each.
 """
@@ -42,14 +42,14 @@ class Registries:
 
 @dataclass
 class Imported:
-    """fields: of a home's file; left_out: what is not in it and why, a line each."""
+    """fields: of a home's file; left_out: what is not in it and why, one line each."""
 
     fields: Fields
     left_out: list[str]
 
 
 def read_registries(paths: Sequence[str | Path]) -> Registries:
-    """Reads what files and folders have. Raises HomeError, naming the file that is wrong."""
+    """Reads files and folders. Raises HomeError, naming the file that is wrong."""
     found = Registries()
     for path in map(Path, paths):
         if path.is_dir():
@@ -91,8 +91,9 @@ def _read_file(path: Path, found: Registries) -> None:
 
 
 def import_home(registries: Registries) -> Imported:
-    """Returns the fields of a home's file, and what is left out: names that cannot be told apart
-    or are words of commands, and entities of kinds that the grammar does not have."""
+    """Returns the fields of a home's file, and what is left out: names that cannot be
+    distinguished or are words of commands, and entities of kinds that the grammar does not
+    have."""
     return _Import(registries).run()
 
 
@@ -204,8 +205,7 @@ class _Import:
 
 
 def _is_generic(name: str, kind: str, rooms: Sequence[str]) -> bool:
-    """Returns whether a name says no more than the kind and its room do: "lamp", "kitchen
-    lights"."""
+    """Returns whether a name only repeats the kind and its room: "lamp", "kitchen lights"."""
     words = [*KIND_WORDS[kind], *map(pluralize, KIND_WORDS[kind])]
     keys = {key_of(word) for word in words}
     keys |= {key_of(f"{room} {word}") for room in rooms for word in words}

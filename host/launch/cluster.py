@@ -84,7 +84,7 @@ class Chips(Protocol):
         """The positions that their KV caches hold, None for all that the model allows."""
 
     def check(self, outline: Divisible) -> None:
-        """Raises ModelError if a model cannot fit them, given what its header tells."""
+        """Raises ModelError if a model cannot fit them, judged by its header."""
 
     def choose(self, model: QuantizedModel, batch: bool = False) -> Choice:
         """Returns how to divide the model among them.

@@ -101,7 +101,7 @@ class SimulatedChips:
         )  # fmt: skip
 
     def check(self, outline: Divisible) -> None:
-        """Raises ModelError if a model cannot fit, given what its header tells."""
+        """Raises ModelError if a model cannot fit, judged by its header."""
         find_first_plan(outline, self.boards, self.parallelism)
 
     def without_one(self, model: QuantizedModel) -> SimulatedChips | None:

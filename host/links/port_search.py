@@ -27,7 +27,7 @@ RETRANSMIT_SECONDS = 0.3
 # Seconds from a soft reset until a node receives frames; doubled if that was too short.
 _START_SECONDS = 0.75
 _PROMPTS = (b">>> ", b"raw REPL; CTRL-B to exit\r\n>")
-_PROMPT_WINDOW = 200  # a prompt is searched for in so many last bytes
+_PROMPT_WINDOW = 200  # the last bytes, in which a prompt is searched for
 
 
 class Probe:

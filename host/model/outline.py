@@ -1,4 +1,4 @@
-"""What plans need to know of a model, as its header tells it: whether chips could run it at
+"""What planning needs to know of a model, from its header alone: whether chips could run it at
 all."""
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ class Divisible(Protocol):
 
 @dataclass(frozen=True)
 class Outline:
-    """A model whose header was read; accumulator_bits: a lower bound of the model's own, so that
-    what does not fit by this bound never fits."""
+    """A model of which only the header was read. accumulator_bits: a lower bound of the model's
+    own, so that a model that does not fit with it never fits."""
 
     config: Config
     accumulator_bits: int = LEAST_BITS
 
 
 def count_bits(matrices: Iterable[FloatArray]) -> int:
-    """Returns the bits of the widest sum that these matrices [rows, columns] can give: a lower
-    bound for the model that they belong to."""
+    """Returns the bits of the widest sum that these matrices [rows, columns] can have: a lower
+    bound for their model."""
     found = LEAST_BITS
     for matrix in matrices:
         rows = Rows(matrix)

@@ -39,13 +39,13 @@ def softmax(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 class Sampler:
     """Chooses tokens; the same arguments and logits give the same tokens.
 
-    temperature 0 takes the most probable token, the lowest one among equals. Above 0, tokens
-    are drawn with probability softmax(logits / temperature), and `top_p` below 1 draws only
-    from the smallest set of most probable tokens whose probabilities sum to more than it
-    (Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020), as llama2.c does.
-    `top_k` above 0 draws at most from so many of the most probable ones (Fan et al., "Hierarchical
-    Neural Story Generation", 2018), before `top_p` is looked at. Of a large vocabulary (see
-    count_candidates) it is at most MOST_CANDIDATES, whatever it is set to.
+    temperature 0 takes the most probable token, the lowest one among equals. Above 0, tokens are
+    drawn with probability softmax(logits / temperature), and `top_p` below 1 draws only from the
+    smallest set of most probable tokens whose probabilities sum to more than it (Holtzman et al.,
+    "The Curious Case of Neural Text Degeneration", 2020), as llama2.c does. `top_k` above 0 draws
+    from that many of the most probable ones at most (Fan et al., "Hierarchical Neural Story
+    Generation", 2018), before `top_p` is looked at. Of a large vocabulary (see count_candidates)
+    it is at most MOST_CANDIDATES, whatever it is set to.
 
     Raises ValueError, a line for the user, for arguments out of range.
     """

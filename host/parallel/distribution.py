@@ -23,7 +23,7 @@ _UNIT_BUFFERS, _ROW_BUFFERS = 8, 8
 
 
 def describe_vocabulary(tokens: int, chips: int) -> str:
-    """Returns why so many chips cannot send the logits of all tokens, "" if they can."""
+    """Returns why `chips` chips cannot send the logits of all tokens, "" if they can."""
     if tokens <= chips * MAX_ROWS:
         return ""
     return (

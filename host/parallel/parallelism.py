@@ -39,8 +39,9 @@ class Link:
     "ring", a serial line from the host to chip 0, from each chip to the next, and from the last to
     the host; line: where serial lines end, one of LINES, in a ring at pins; mtu: bytes of the
     longest ESP-NOW frame, None on serial lines; signed: whether frames are signed (version 3);
-    gateway_code: bytes of RAM that a gateway's machine code takes beside that of others, known
-    where a plan is made for boards; baud: bits per second of all lines of a ring, 0 elsewhere.
+    gateway_code: bytes of RAM that a gateway's machine code takes besides that of other chips,
+    known where a plan is made for boards; baud: bits per second of all lines of a ring, 0
+    elsewhere.
     """
 
     kind: str = "uart"
@@ -136,7 +137,7 @@ def suits_ring(parallelism: Parallelism, chips: int) -> bool:
 
 
 def check_ring(parallelism: Parallelism, chips: int, layers: int) -> None:
-    """Raises ParallelError for what a ring of so many chips cannot run."""
+    """Raises ParallelError for what a ring of `chips` chips cannot run."""
     if not suits_ring(parallelism, chips):
         raise ParallelError(RING_TAKES_STAGES)
     if chips > max(1, layers):

@@ -220,7 +220,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def candidates(self, layers: int, chips: int) -> tuple[Parallelism, ...]:
-        """Returns the parallelisms that the planner considers for so many layers and chips; none
+        """Returns the parallelisms that the planner considers for these numbers; none
         if another strategy gives the same."""
 
     @abstractmethod

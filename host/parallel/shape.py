@@ -14,7 +14,7 @@ from protocol.fragment import LEAST_MTU, fragment_room
 from protocol.frame import HEADER_SIZE, MAX_FRAME, TRAILER_SIZE
 from protocol.messages import CANDIDATE_SIZE, MOST_LOGITS, RUN_SIZE
 
-RXBUF_OVERHEAD = 14  # bytes that ESP-NOW's receive buffer keeps beside a message
+RXBUF_OVERHEAD = 14  # bytes that ESP-NOW's receive buffer adds to a message
 # MicroPython's ring buffers count in 16 bits, and hold one byte less than their size. Very wide
 # models, whose sums chips add up, would need more: what overflows is requested again.
 LONGEST_RXBUF = 65_534

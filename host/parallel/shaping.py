@@ -68,7 +68,8 @@ def list_roomier(strategy: Strategy, shape: Shape, slots: int) -> Iterator[Shape
 
 
 def _goes_well(strategy: Strategy, shape: Shape, is_wide: bool) -> bool:
-    """Returns whether the link carries so many positions well: in single frames, or in buffers."""
+    """Returns whether the link carries the shape's positions well: in single frames, or in
+    buffers."""
     if not is_wide:
         return strategy.goes_in_a_frame(shape)
     rxbuf = strategy.uart_rxbuf(shape)

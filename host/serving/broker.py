@@ -1,4 +1,4 @@
-"""The MQTT broker that --mqtt names, and a client that acknowledges messages when told to."""
+"""The MQTT broker of --mqtt, and a client that acknowledges messages only on request."""
 
 from __future__ import annotations
 

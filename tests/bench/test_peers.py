@@ -66,7 +66,7 @@ def test_llama2c_is_compiled_and_timed_on_the_same_files(source: Path, tokenizer
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("#!/bin/sh", "does not tell tokens a second"),
+        ("#!/bin/sh", "does not print tokens a second"),
         ("#!/bin/sh\nexit 3", "llama2.c: run: exit code 3"),
         ("#!/bin/sh\necho cannot map; exit 1", "llama2.c: run: cannot map"),
         ("main(", "llama2.c: cc: .*run.c: no C"),

@@ -68,7 +68,7 @@ class Attention:
         self, layer: LayerWeights, config: Config, ranges: Ranges, index: int
     ) -> tuple[int, float]:
         """Returns how many fractional bits scores have, which come out as base-2 exponents, and
-        what a query is multiplied with beside: 1 / sqrt(head_dim) and log2(e) are part of its
+        what a query is multiplied with in addition: 1 / sqrt(head_dim) and log2(e) are part of its
         scale, so that the exp table is indexed by a shift alone."""
         factor = math.log2(math.e) / math.sqrt(config.head_dim) * 2.0**-self.k_exponent
         largest = max(0 if config.qk_norm else ranges.q[index], ranges.rotated_q[index])

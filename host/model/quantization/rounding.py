@@ -64,7 +64,7 @@ class Moments:
 
     def _factor(self) -> Iterator[tuple[slice, NDArray[np.integer[Any]], Floats]]:
         for columns, moments in self._parts:
-            # Those of inputs that overflow tell nothing.
+            # Values of inputs that overflow are of no use.
             part = moments if np.isfinite(moments).all() else np.eye(len(moments))
             diagonal = part.diagonal()
             # Not the mean, which a single massive input decides.

@@ -53,7 +53,7 @@ class BpeTokenizer:
 
         byte_tokens [256]: the token for each byte, one beyond the vocabulary where there is none;
         space_first: whether a space is put before a text; adds_bos: whether a text begins with
-        BOS, and not only one that is empty; further_stops: tokens that end a text, beside BOS and
+        BOS, and not only one that is empty; further_stops: tokens that end a text, besides BOS and
         EOS; silent: tokens that have no text; verbatim: those that stand for their pieces wherever
         they occur in a text, before anything is merged.
         """

@@ -46,7 +46,7 @@ from protocol.message_types import CONTRIBUTION
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD
 from protocol.shard_layout import VECTORS
 
-# What the role adds to a chip's code and objects beside all-reduce's. Measured, as heap.CODE.
+# What the role adds to a chip's code and objects besides all-reduce's. Measured, as heap.CODE.
 ROLE_CODE = 1_800
 # Objects of a position's slice, of a chip's edges, and of a block of a matrix's columns.
 _SLICE, _CHIP, _BLOCK = 64, 40, 80

@@ -38,7 +38,7 @@ from host.parallel.synchronization import Synchronization, Widths
 from protocol.frame import HEADER_SIZE, HOST, TRAILER_SIZE
 from protocol.messages import ACK_SIZE, PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
-# What the role adds to a chip's code and objects beside all-reduce's, and for each layer the
+# What the role adds to a chip's code and objects besides all-reduce's, and for each layer the
 # objects of its caches. Measured, as heap.CODE.
 ROLE_CODE, _ROLE_LAYER = 4_600, 106
 # Acknowledgements of each other chip that may pass one in a ring while it computes.
@@ -137,7 +137,7 @@ class Pipeline(AllReduce):
         )
 
     def stages_of_chips(self, layers: int, chips: int, parallelism: Parallelism) -> int | None:
-        """Returns the number of stages with so many chips, None if that is impossible."""
+        """Returns the number of stages with `chips` chips, None if that is impossible."""
         return count_stages(layers, chips)
 
     def answer_frame(self, shape: Shape, rows: int) -> int:

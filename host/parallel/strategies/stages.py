@@ -107,7 +107,7 @@ class StagePlanner:
         room = []
         for at, group in enumerate(group_chips(shape.chips, self.stages)):
             own = slice(group.start, group.stop)
-            # What tells stages apart: the first has the gateway, the last the vocabulary.
+            # How stages differ: the first has the gateway, the last the vocabulary.
             kind = at == 0, at == self.stages - 1, *self.heaps[own], *self.speeds[own]
             if kind not in found:
                 fitting = (
@@ -139,7 +139,7 @@ class StagePlanner:
         )  # fmt: skip
 
     def _plan_stage(self, shape: Shape, at: int, layers: int) -> _PlannedStage:
-        """Returns the stage at this place of the pipeline, with so many layers."""
+        """Returns the stage at this place of the pipeline, with `layers` layers."""
         groups = group_chips(shape.chips, self.stages)
         group, is_last = groups[at], at == len(groups) - 1
         # On serial lines the host passes on to all chips what is for more than one, and in a ring
