@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from host.errors import ModelError
 from host.hardware.board import Board
-from host.hardware.kernels import matrix_padding
 from host.model.outline import Divisible
-from host.parallel.advice import find_nearest_count
 from host.parallel.cost.instructions import kernel_costs, matrix_speed
-from host.parallel.distribution import GROWTH_LEAVES
-from host.parallel.flash import resident_entries
-from host.parallel.heap import usable_heap
+from host.parallel.padding import fit_padding, try_advice
 from host.parallel.parallelism import (
-    ANYWHERE,
     FLASH,
     FLASH_MAPPED,
     HEAP,
@@ -24,13 +19,8 @@ from host.parallel.parallelism import (
     Parallelism,
 )
 from host.parallel.partition import partition
-from host.parallel.plan import Plan, Shard
-from host.parallel.refusal import Advice, DoesNotFit
-from protocol.shard_layout import VECTORS
-
-# The fewest bytes of heap that are filled with weights from flash: fewer save too little, and are
-# better left for transient objects; and the bytes lost between such large buffers.
-_LEAST_RESIDENT, _BETWEEN = 1 << 19, 1 << 17
+from host.parallel.plan import Plan
+from host.parallel.refusal import DoesNotFit
 
 
 @dataclass(frozen=True)
@@ -135,9 +125,9 @@ class BoardSet:
             return replace(self, boards=self.boards[:1] * count).plan(model, parallelism)
 
         try:
-            return _fitting(make, heaps, flash, [[board] for board in self.boards])
+            return fit_padding(make, heaps, flash, [[board] for board in self.boards])
         except DoesNotFit as problem:
-            raise _with_tried_advice(problem, plan_for) from None
+            raise try_advice(problem, plan_for) from None
 
 
 def list_places(
@@ -226,106 +216,8 @@ def plan_alike(
     for at, room in enumerate(places, 1):
         flash = (room,) * chips if room else ()
         try:
-            return _fitting(partial(make, room=room), [least] * chips, flash, [known] * chips)
+            return fit_padding(partial(make, room=room), [least] * chips, flash, [known] * chips)
         except DoesNotFit as problem:
             if at == len(places):
-                raise _with_tried_advice(problem, plan_for) from None
+                raise try_advice(problem, plan_for) from None
     raise AssertionError("there is one place at least")
-
-
-def _with_tried_advice(problem: DoesNotFit, plan_for: Callable[[int], Plan]) -> DoesNotFit:
-    """Returns the problem, with advice on a number of chips that has room for the padding of
-    matrices too; the first advice does not count padding.
-
-    plan_for(chips): returns a plan, or raises ModelError.
-    """
-
-    def fits(count: int) -> bool:
-        try:
-            plan_for(count)
-        except ModelError:
-            return False
-        return True
-
-    def find() -> Advice:
-        advice = problem.advice
-        if advice.chips is None or fits(advice.chips):
-            return advice
-        return replace(advice, chips=find_nearest_count(advice.chips, fits))
-
-    return DoesNotFit(find)
-
-
-def _with_resident(
-    plan: Plan,
-    heaps: Sequence[int],
-    filling: Sequence[int],
-    needs: Sequence[int],
-    boards: Sequence[Sequence[Board]],
-) -> Plan:
-    """Returns the plan with some matrices of the flash kept in what it leaves of large heaps.
-
-    heaps: bytes of each chip's; filling, needs: bytes of each shard's padding, and of its flash;
-    boards: those that each chip may be.
-    """
-    weights = plan.parallelism.weights
-    if weights not in (ANYWHERE, FLASH_MAPPED) or not any(needs):
-        return plan
-
-    def room(shard: Shard) -> int:
-        if weights == FLASH_MAPPED and not all(map(_has_faster_heap, boards[shard.chip])):
-            return 0
-        left = usable_heap(heaps[shard.chip]) - GROWTH_LEAVES - _BETWEEN - filling[shard.chip]
-        config = plan.stage_of(shard.chip).shape.config
-        sizes, elements = plan.local_sizes(shard), len(shard.elements)
-        left -= plan.heap_need(shard).total + resident_entries(config, sizes, elements)
-        return min(left, needs[shard.chip]) & -VECTORS if left >= _LEAST_RESIDENT else 0
-
-    return replace(plan, resident=tuple(map(room, plan.shards)))
-
-
-def _has_faster_heap(board: Board) -> bool:
-    """Returns whether a board reads its PSRAM faster than flash that is mapped."""
-    mapped = board.flash.map_rate if board.flash else None
-    return bool(board.psram_kb and board.psram_rate and mapped and board.psram_rate > mapped)
-
-
-def _fitting(
-    make: Callable[[list[int], list[int]], Plan],
-    heaps: list[int],
-    flash: Sequence[int],
-    boards: Sequence[Sequence[Board]],
-) -> Plan:
-    """Returns a plan for chips that also have room for the padding of their matrices, and to map
-    them.
-
-    How much padding there is depends on the plan, so plans are made with more and more bytes kept
-    free until the padding fits.
-
-    make(kept, spared): returns the plan with these bytes of each chip's heap and of its flash kept
-    free; heaps: bytes of each chip's heap; flash: as in Shape; boards: those that each chip may
-    be.
-    """
-    kept, spared = [0] * len(heaps), [0] * len(heaps)
-    while True:
-        plan = make(kept, spared)
-        paddings = [{matrix_padding(board.chip) for board in boards[s.chip]} for s in plan.shards]
-        filling = [
-            max(plan.filling(shard, padding) for padding in paddings[shard.chip])
-            for shard in plan.shards
-        ]
-        needs = [
-            max(plan.flash_need(shard, padding) for padding in paddings[shard.chip])
-            for shard in plan.shards
-        ]
-        over = [max(0, need - room) for need, room in zip(needs, flash, strict=False)]
-        lacking = [
-            plan.heap_need(shard).total + filling[shard.chip] > usable_heap(heaps[shard.chip])
-            for shard in plan.shards
-        ]
-        wanted = [of + plan.mapping_bytes(s) for s, of in zip(plan.shards, filling, strict=True)]
-        has_room = not any(lacking) or all(a <= b for a, b in zip(wanted, kept, strict=True))
-        if has_room and not any(over):
-            return _with_resident(plan, heaps, filling, needs, boards)
-        kept = [max(a, b) for a, b in zip(wanted, kept, strict=True)]
-        spared = [a + b for a, b in zip(spared, over or [0] * len(spared), strict=True)]

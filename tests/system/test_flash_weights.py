@@ -10,7 +10,7 @@ import pytest
 
 from host.errors import ClusterError
 from host.launch import SimulatedChips, open_cluster
-from host.parallel import boards, flash
+from host.parallel import flash, padding
 from host.parallel.parallelism import ALL_GATHER, ALL_REDUCE, HOST_REDUCE
 from host.parallel.strategies import STRATEGIES
 from host.simulation import chips
@@ -136,7 +136,7 @@ def test_matrices_that_stay_in_the_heap(model, runs, monkeypatch, parallelism, l
     def keep(plan, *_):
         return replace(plan, resident=(room,) * 5)
 
-    monkeypatch.setattr(boards, "_with_resident", keep)
+    monkeypatch.setattr(padding, "keep_resident", keep)
     with open_cluster(model, of) as cluster:
         assert_equals_reference(cluster.executor, runs[4], 24)
 
