@@ -18,7 +18,7 @@ from bench.qemu.port import firmware
 from bench.qemu.toolchain import Toolchain
 from host.build.bundle import NATIVE, TWINS, chip_files, chip_module
 from host.build.configuration import SIMULATED_UART, configuration
-from host.build.kernels import kernel_source
+from host.build.kernels import model_kernels
 from host.build.machine_code.registry import KernelSet
 from host.build.shard import matrix_columns
 from host.model.quantized import QuantizedModel
@@ -150,7 +150,7 @@ class Emulator:
 def functions(model: QuantizedModel, shard: Shard) -> dict[str, int]:
     """Returns the number of parameters of each function that is counted separately, by name."""
     sources = (
-        kernel_source(matrix_columns(model, shard), model.config.head_dim),
+        model_kernels(model.config, matrix_columns(model, shard)),
         (REPOSITORY / "firmware" / "compute" / "kernels.py").read_text(),
         (REPOSITORY / "protocol" / "bitpack_pointers.py").read_text(),
         (REPOSITORY / "protocol" / "bitunpack_pointers.py").read_text(),

@@ -27,15 +27,17 @@ from firmware.links.uart import UartLink
 from firmware.outbox import Outbox
 from firmware.roles.host_reduce import HostReduce
 from host.build.bundle import KERNELS, TWINS, chip_module, chip_source
-from host.build.kernels import kernel_source
+from host.build.kernels import model_kernels
 from host.build.machine_code.registry import KernelSet
 from host.build.shard import matrix_columns, shard_file
+from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Shard
 from host.paths import SOURCES
 
 _MEMORY = 1 << 22
 _CORE = 4  # bytes before a kernel's core
+_OF_INT8 = "_int8"  # ends the names of kernels of int8 caches
 _VALUE_ZERO = 1 << 15  # added to values in the cache
 
 
@@ -89,8 +91,8 @@ class ProgramChip:
         self._processor = processor_of(kernels)
         self._processor.memory = Memory(_MEMORY)
         self._buffers = _Buffers(self._processor.memory)
-        head_dim = model.config.head_dim
-        source = kernel_source(matrix_columns(model, shard), head_dim, kernels.padding)
+        head_dim, self._is_int8 = model.config.head_dim, model.config.int8_kv
+        source = model_kernels(model.config, matrix_columns(model, shard), kernels.padding)
         self._cores = self._placed_kernels(source, kernels, head_dim)
         functions = _Names(MATVEC=_matrices(source))
         with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +120,12 @@ class ProgramChip:
             mpy = kernels.module(mpy, built, head_dim) or mpy
             for name, function in native_functions(mpy, built).items():
                 cores[name] = self._processor.memory.placed(function.code) + _CORE
-        return cores
+        # A model's module gives those of int8 caches the names of the others.
+        return cores | {
+            name.removesuffix(_OF_INT8): core
+            for name, core in cores.items()
+            if name.endswith(_OF_INT8)
+        }
 
     def _start(self, caches: Caches, shard: Shard) -> None:
         """Does what a chip does at start, and fills its caches."""
@@ -135,15 +142,13 @@ class ProgramChip:
         slots = program["slots_of"](model)
         self._block, self._held = serve["_block"](role, programs, slots)
         self._block[serve["_SEQUENCE"]] = SEQUENCE_ID
+        fill = fill_int8_cache if self._is_int8 else fill_cache
         for index, layer in enumerate(model.layers if shard.heads else ()):
             for cache, values, zero in (
                 (layer.keys, caches.keys[index], layer.key_zero),
                 (layer.values, caches.values[index], _VALUE_ZERO),
             ):
-                into = np.frombuffer(cache, "<u2")
-                into = into.reshape(len(shard.kv_heads), -1, values.shape[-1])
-                count = min(into.shape[1], values.shape[1])
-                into[:, :count] = values[list(shard.kv_heads), :count] + zero
+                fill(cache, values[list(shard.kv_heads)], zero)
         address(self._block)
         self._buffers.copy()
 
@@ -170,6 +175,28 @@ class ProgramChip:
         """Calls a core with argument words; returns its result and its instructions."""
         execution = self._processor.call_core(self._cores[name], *words)
         return execution.result, execution.instructions
+
+
+def fill_cache(cache: bytearray, rows: Ints, zero: int) -> None:
+    """Puts rows [heads, positions, head_dim] into an int16 cache, of any number of positions."""
+    into = np.frombuffer(cache, "<u2").reshape(len(rows), -1, rows.shape[-1])
+    count = min(into.shape[1], rows.shape[1])
+    into[:, :count] = rows[:, :count] + zero
+
+
+def fill_int8_cache(cache: bytearray, rows: Ints, zero: int) -> None:
+    """The same of an int8 cache (firmware/compute/weights.py)."""
+    heads, _, size = rows.shape
+    places = len(cache) // (size + 1)
+    numbers = np.frombuffer(cache, np.uint8, places * size).reshape(heads, -1, size)
+    shifts = np.frombuffer(cache, np.uint8, offset=places * size).reshape(heads, -1)
+    count = min(numbers.shape[1], rows.shape[1])
+    rows = rows[:, :count]
+    bits = np.frexp(np.abs(rows).max(axis=-1))[1]
+    # What a cache gives back may have one bit more than what was put into it.
+    shift = np.maximum(bits - 7, 0)
+    shifts[:, :count] = shift
+    numbers[:, :count] = (rows >> shift[..., None]) + 128
 
 
 def _firmware(name: str, **others: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from bench.program_chips import ProgramBench
 from bench.qemu.machine import EmulationError
 from bench.recording import Caches, record
 from host.build.machine_code.registry import PIE
+from host.model.quantization.caches import narrow_caches
 from host.model.quantization.quantize import quantize
 from protocol.messages import PHASE_VOCABULARY
 from tests.tiny_model import tiny_checkpoint
@@ -36,9 +37,8 @@ def answers(chip: ProgramChip, asked):
     return found
 
 
-@pytest.mark.parametrize("kernels", NATIVE_SETS, ids=lambda kernels: kernels.name)
-def test_the_machine_code_of_all_chips_gives_the_references_sums(text, kernels) -> None:
-    model, requests, caches = text
+def check_answers(model, requests, caches, kernels):
+    """All chips' answers at POSITION add up to the reference's."""
     asked = [request for request in requests if request.position == POSITION]
     plan = tensor_plan(model, CHIPS)
     all_chips = [
@@ -49,6 +49,17 @@ def test_the_machine_code_of_all_chips_gives_the_references_sums(text, kernels) 
         is_scoring = request.phase == PHASE_VOCABULARY
         got = np.concatenate(parts) if is_scoring else np.sum(parts, axis=0)
         assert np.array_equal(got, request.answer)
+
+
+@pytest.mark.parametrize("kernels", NATIVE_SETS, ids=lambda kernels: kernels.name)
+def test_the_machine_code_of_all_chips_gives_the_references_sums(text, kernels) -> None:
+    check_answers(*text, kernels)
+
+
+@pytest.mark.parametrize("kernels", NATIVE_SETS, ids=lambda kernels: kernels.name)
+def test_so_does_that_of_int8_caches(text, kernels) -> None:
+    model = narrow_caches(text[0])
+    check_answers(model, *record(model, [1], POSITION + 1), kernels)
 
 
 def bench_of(text, around: int, caches: Caches | None = None) -> ProgramBench:
