@@ -49,6 +49,13 @@ class S3(Lx6):
         self.q[register] = self.memory.content(at & ~(_VECTOR - 1), _VECTOR)
         self.put(address, at + increment)
 
+    def load_half(self, register: int, address: int, increment: int) -> None:
+        """Loads 8 bytes into a vector's lower half, then increments the address."""
+        at = self.registers[address]
+        low = self.memory.content(at & ~(_VECTOR // 2 - 1), _VECTOR // 2)
+        self.q[register] = low + self.q[register][_VECTOR // 2 :]
+        self.put(address, at + increment)
+
     def broadcast(self, register: int, address: int, size: int, increment: int = 0) -> None:
         """Loads `size` bytes into each element of a vector, then increments the address."""
         at = self.registers[address]
@@ -105,6 +112,16 @@ def _unzip(size: int) -> Meaning:
     return meaning
 
 
+def _zip(size: int) -> Meaning:
+    def meaning(core: S3, a: int, b: int) -> None:
+        pairs = zip(core.elements(a, size), core.elements(b, size), strict=True)
+        both = [value for pair in pairs for value in pair]
+        core.put_vector(a, both[: len(both) // 2], size)
+        core.put_vector(b, both[len(both) // 2 :], size)
+
+    return meaning
+
+
 def _bitwise(combine: Callable[[int, int], int]) -> Meaning:
     def meaning(core: S3, a: int, x: int, y: int) -> None:
         pairs = zip(core.q[x], core.q[y], strict=True)
@@ -133,6 +150,7 @@ def _each_product_and_broadcast(core: S3, u: int, s: int, x: int, y: int) -> Non
 S3.meanings = {
     **Lx6.meanings,
     "ee.vld.128.ip": S3.load_vector,
+    "ee.vld.l.64.ip": S3.load_half,
     "ee.vst.128.ip": S3.store_vector,
     "ee.vldbc.8": lambda core, u, s: core.broadcast(u, s, 1),
     "ee.vldbc.16": lambda core, u, s: core.broadcast(u, s, 2),
@@ -142,6 +160,7 @@ S3.meanings = {
     "ee.zero.q": lambda core, a: core.put_vector(a, [0] * 4, 4),
     "ee.vunzip.8": _unzip(1),
     "ee.vunzip.16": _unzip(2),
+    "ee.vzip.8": _zip(1),
     "ee.zero.accx": lambda core: setattr(core, "accx", 0),
     "ee.zero.qacc": S3.clear_qacc,
     "ee.vmulas.u8.accx": _products(1, False),

@@ -14,7 +14,7 @@ from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT, Ints
 from host.model.quantization.layers import score_limits
 
-SIZES = (2, 6, 8, 16, 22, 48, 64, 130)
+SIZES = (2, 6, 8, 16, 22, 24, 48, 64, 130)
 EXTREMES = (0, 1, -1, 127, 128, -128, -129, 255, 256, INT16_LIMIT - 1, INT16_LIMIT, -INT16_LIMIT)
 _GROUP, _SHIFT = 2, 13
 

@@ -21,7 +21,7 @@ from host.build.machine_code.xtensa_attention import (
 from host.build.machine_code.xtensa_core import loop, move, repeat
 
 LANES = 8  # numbers of 16 bits in a vector register
-_KEPT = 5  # vectors of a query that stay in registers
+KEPT = 5  # vectors of a query that stay in registers
 _FLIP = "q7"  # flips the highest bits of what is stored with 2**15 more
 
 
@@ -32,7 +32,7 @@ def write_scores(asm: XtensaAssembler, size: int) -> None:
     this takes from a score is added again, as 2**15 times the sum of the query.
     """
     vectors = size // LANES
-    _load_query(asm, vectors)
+    load_query(asm, vectors, 15)
     find_rows(asm, 2 * size, KEYS, "a3", "a4", "a5")
     asm.set(LARGEST, -1 << 31)
     asm.ee_vld_128_ip("q5", "a3", VECTOR)
@@ -46,24 +46,24 @@ def write_scores(asm: XtensaAssembler, size: int) -> None:
     _one_score(asm, vectors, True)
 
 
-def _load_query(asm: XtensaAssembler, vectors: int) -> None:
-    """The query as int16 in q0 and on, or on the stack where there are too many; a8 = 2**15 times
-    the sum of its elements."""
+def load_query(asm: XtensaAssembler, vectors: int, shift: int) -> None:
+    """The query as int16 in q0 and on, or on the stack where there are too many; a8 = 2**shift
+    times the sum of its elements."""
     _broadcast(asm, "q6", 1)
     asm.l32i("a3", "a1", Q_AT)
     asm.addi("a4", "a1", ROOM)
     asm.ee_zero_accx()
     for i in range(vectors):
-        register = f"q{i}" if vectors <= _KEPT else "q0"
+        register = f"q{i}" if vectors <= KEPT else "q0"
         asm.ee_vld_128_ip(register, "a3", VECTOR)
         asm.ee_vld_128_ip("q7", "a3", VECTOR)
         asm.ee_vunzip_16(register, "q7")
         asm.ee_vmulas_s16_accx(register, "q6")
-        if vectors > _KEPT:
+        if vectors > KEPT:
             asm.ee_vst_128_ip(register, "a4", VECTOR)
     _broadcast(asm, _FLIP, VALUE_ZERO)
     asm.rur("a8", ACCX_0)
-    asm.slli("a8", "a8", 15)
+    asm.slli("a8", "a8", shift)
 
 
 def _broadcast(asm: XtensaAssembler, register: str, number: int) -> None:
@@ -96,7 +96,7 @@ def _two_scores(asm: XtensaAssembler) -> None:
 
 def _one_score(asm: XtensaAssembler, vectors: int, is_last: bool) -> None:
     """The score of a key, whose first vector is in q5; the next key's is in the end."""
-    streams = vectors > _KEPT
+    streams = vectors > KEPT
     asm.ee_zero_accx()
     if streams:
         asm.addi("a9", "a1", ROOM)
@@ -156,11 +156,7 @@ def _divide(asm: XtensaAssembler) -> None:
     asm.srli("a10", TOTAL, 1)
     asm.add("a9", "a9", "a10")
     for first in (QACC_L, QACC_H):
-        for word in range(5):
-            asm.rur(f"a{4 + word}", first + word)
-        for lane in range(1, 4):
-            asm.ssai(8 * lane)
-            asm.src(f"a{4 + lane}", f"a{5 + lane}", f"a{4 + lane}")
+        read_sums(asm, first)
         for lane in range(4):
             mean = f"a{4 + lane}"
             asm.add(mean, mean, "a9")
@@ -169,6 +165,16 @@ def _divide(asm: XtensaAssembler) -> None:
             asm.s32i(mean, "a3", 4 * lane)
         asm.addi("a3", "a3", 16)
     asm.s32i("a3", "a1", OUT_AT)
+
+
+def read_sums(asm: XtensaAssembler, first: int) -> None:
+    """a4 to a7 = the lower 32 bits of the sums in a half of QACC, whose user registers begin at
+    `first`; changes a8 and SAR."""
+    for word in range(5):
+        asm.rur(f"a{4 + word}", first + word)
+    for lane in range(1, 4):
+        asm.ssai(8 * lane)
+        asm.src(f"a{4 + lane}", f"a{5 + lane}", f"a{4 + lane}")
 
 
 PIE = Unit(write_scores, write_means)

@@ -46,7 +46,7 @@ KINDS = {
     **{f"s{bits}": _signed(bits) for bits in (8, 12, 18)},
     **{f"u8x{by}": _unsigned(8, by) for by in (2, 4)},
     **{f"u{bits}x{by}": _unsigned(bits, by) for bits, by in ((4, 4), (7, 2), (12, 8))},
-    **{f"s{bits}x{by}": _signed(bits, by) for bits, by in ((6, 16), (8, 16), (8, 256))},
+    **{f"s{bits}x{by}": _signed(bits, by) for bits, by in ((6, 16), (8, 8), (8, 16), (8, 256))},
     "left": Kind(5, lambda n: 32 - n, lambda raw: 32 - raw if raw else -1),  # of slli
     "width": Kind(4, lambda n: n - 1, lambda raw: raw + 1),  # of extui's field
     "add4": Kind(4, lambda n: 0 if n == -1 else n, lambda raw: raw or -1),  # of addi.n

@@ -26,7 +26,7 @@ from host.build.machine_code.xtensa_attention import (
 from host.build.machine_code.xtensa_core import loop, move
 
 
-def _find_shifts(asm: XtensaAssembler, size: int, cache: int, shifts: str) -> None:
+def find_shifts(asm: XtensaAssembler, size: int, cache: int, shifts: str) -> None:
     """shifts = where those of the head's rows begin, behind all rows of a cache; changes a2 and
     a15."""
     asm.l32i(shifts, "a1", LAST_AT)
@@ -46,7 +46,7 @@ def write_scores(asm: XtensaAssembler, size: int) -> None:
     words = size // 2
     pack_query(asm, size, 7)
     find_rows(asm, size, KEYS, "a3", "a4", "a5")
-    _find_shifts(asm, size, KEYS, "a9")
+    find_shifts(asm, size, KEYS, "a9")
     asm.set(LARGEST, -1 << 31)
     asm.movi("a10", 0)
     find_query(asm, size, "a6", -4)  # LDINC increments first
@@ -120,7 +120,7 @@ def _find_added(asm: XtensaAssembler, size: int) -> None:
     """Keeps in the frame what a sum of products gets before it is divided: half of the weights'
     sum, and as if values were stored with 2**15 more, and not with 128 before they are shifted."""
     find_rows(asm, size, VALUES, "a3", "a4", "a5")
-    _find_shifts(asm, size, VALUES, "a3")
+    find_shifts(asm, size, VALUES, "a3")
     asm.movi("a6", 0)
     with loop(asm, "a5"):
         asm.l8ui("a8", "a3", 0)
@@ -140,7 +140,7 @@ def _find_added(asm: XtensaAssembler, size: int) -> None:
 
 def _write_some_means(asm: XtensaAssembler, size: int, elements: range) -> None:
     sums = SUMS[: len(elements)]
-    _find_shifts(asm, size, VALUES, "a11")
+    find_shifts(asm, size, VALUES, "a11")
     find_rows(asm, size, VALUES, "a3", "a10", "a14")
     move(asm, "a3", elements.start, "a15")
     for total in sums:

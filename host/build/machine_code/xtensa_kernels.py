@@ -26,6 +26,7 @@ from host.build.machine_code.frames import OF_TWINS, READS
 from host.build.machine_code.lx6_attention import MAC16
 from host.build.machine_code.mpy import ViperFunction
 from host.build.machine_code.pie_attention import LANES, PIE
+from host.build.machine_code.pie_int8_attention import PIE_INT8
 from host.build.machine_code.xtensa import XtensaAssembler
 from host.build.machine_code.xtensa_attention import STACKED, Unit, attend
 from host.build.machine_code.xtensa_common import xtensa_core_of
@@ -93,9 +94,14 @@ def pie_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
         return function_code(function, lambda asm: product(asm, columns))
     if function.name == "attend":
         return function_code(function, lambda asm: attend(asm, head_dim, pie_unit(head_dim)))
+    if function.name == "attend_int8":
+        unit = pie_unit(head_dim, is_int8=True)
+        return function_code(function, lambda asm: attend(asm, head_dim, unit))
     return lx6_kernel(function, head_dim)
 
 
-def pie_unit(head_dim: int) -> Unit:
+def pie_unit(head_dim: int, is_int8: bool = False) -> Unit:
     """Returns what an ESP32-S3 multiplies heads of a size with: it has MAC16 as well."""
-    return MAC16 if head_dim % LANES or head_dim > STACKED else PIE
+    if head_dim % LANES or head_dim > STACKED:
+        return INT8 if is_int8 else MAC16
+    return PIE_INT8 if is_int8 else PIE

@@ -116,6 +116,7 @@ mula.dd.hh.ldinc   mw,as,mx,my  0000 1011 0 mx mw as 0 my 00 0100
 
 PIE = """
 ee.vld.128.ip       qu,as,n=s8x16   1 n[7] qu[2:1] 0011 qu[0] n[6:0] as 0100
+ee.vld.l.64.ip      qu,as,n=s8x8    1 n[7] qu[2:1] 1001 qu[0] n[6:0] as 0100
 ee.vst.128.ip       qu,as,n=s8x16   1 n[7] qu[2:1] 1010 qu[0] n[6:0] as 0100
 ee.vldbc.8          qu,as           11 qu[2:1] 1101 qu[0] 011 1011 as 0100
 ee.vldbc.16         qu,as           11 qu[2:1] 1101 qu[0] 111 0011 as 0100
@@ -125,6 +126,7 @@ ee.orq              qa,qx,qy        11 qa[2:1] 1101 qa[0] 111 qy[2:1] 00 qx[2:1]
 ee.zero.q           qa              11 qa[2:1] 1101 qa[0] 111 1111 1010 0100
 ee.vunzip.8         qa,qb           11 qb[2:1] 1100 qb[0] qa 0011 1010 0100
 ee.vunzip.16        qa,qb           11 qb[2:1] 1100 qb[0] qa 0011 1000 0100
+ee.vzip.8           qa,qb           11 qb[2:1] 1100 qb[0] qa 0011 1101 0100
 ee.zero.accx                        0010 0101 0000 1000 0000 0100
 ee.zero.qacc                        0010 0101 0000 1000 0100 0100
 ee.vmulas.u8.accx   qx,qy           0000 1010 0 qy[2] 0 qy[1:0] qx 1100 0100
