@@ -65,11 +65,11 @@ CHIP_TIME = REPOSITORY / "bench" / "qemu" / "chip_time.py"  # which the port doe
 NAMES = [(path.split("/")[0], Path(path).stem) for path in TWINS]
 
 
-def lines(qemu: Path, columns: set[int], size: int) -> list[str]:
+def lines(qemu: Path, columns: set[int], size: int, int8_kv: bool = False) -> list[str]:
     """What a chip prints that proves the kernels of these shapes."""
     paths = {path.relative_to(REPOSITORY).as_posix(): path for path in chip_sources()}
     sources = {name: path.read_text() for name, path in paths.items()}
-    sources[KERNELS] = kernel_source(columns, size)
+    sources[KERNELS] = kernel_source(columns, size, int8_kv=int8_kv)
     files = {
         place: chip_module(source, path, TARGET)
         for path, source in sources.items()
@@ -86,9 +86,10 @@ def lines(qemu: Path, columns: set[int], size: int) -> list[str]:
 
 
 @pytest.mark.verify
+@pytest.mark.parametrize("int8_kv", [False, True])
 @pytest.mark.parametrize(("columns", "size"), SHAPES)
-def test_micropython_runs_native_kernels_as_its_own(qemu: Path, columns, size) -> None:
-    folders, passes, wrong = lines(qemu, columns, size)
+def test_micropython_runs_native_kernels_as_its_own(qemu: Path, columns, size, int8_kv) -> None:
+    folders, passes, wrong = lines(qemu, columns, size, int8_kv)
     assert folders.count("native") == len(TWINS)
     assert passes.count("matmul_") >= len(columns)
     assert wrong == "wrong: "

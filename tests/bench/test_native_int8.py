@@ -7,8 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.emulation.module import TARGETS, EmulatedModule
+from bench.native import NATIVE_SETS
 from host.build.int8_kernels import int8_kernels
+from host.build.kernels import kernel_source
+from host.build.machine_code.registry import KernelSet
 from host.model import arithmetic
+from host.parallel.cost.instructions import KERNELS
 from tests.bench.twins import INT16, Scratch, Twins, check, numbers, seeds
 
 # Of which S3's vector unit takes those of a multiple of 8, of 16 in whole loads.
@@ -65,6 +70,44 @@ def test_attention_of_wide_heads():
 def test_attention_of_every_head_size(size):
     for seen in (1, 2, 7, 8, 9) if size < 130 else (1, 2, 3):
         attend(size, 2, seen, size + seen)
+
+
+def name_of(code: str | KernelSet) -> str:
+    return code if isinstance(code, str) else code.name
+
+
+@pytest.mark.parametrize("code", [*TARGETS, *NATIVE_SETS], ids=name_of)
+def test_the_model_counts_about_what_shifts_take(code: str | KernelSet) -> None:
+    """The difference to int16 caches for one position more, of a head."""
+    costs = KERNELS[name_of(code)]
+    more = []
+    for size in (8, 64):
+        counts = []
+        for is_int8 in (True, False):
+            few, many = (count_instructions(code, size, is_int8, seen) for seen in (16, 48))
+            counts.append((many - few) / 32)
+        more.append(counts[0] - counts[1])
+    assert min(more) / 1.5 < costs.shifted < 1.5 * max(more)
+
+
+def count_instructions(code: str | KernelSet, size: int, is_int8: bool, seen: int) -> int:
+    source = kernel_source([8], size, int8_kv=is_int8)
+    path = "firmware/compute/model_kernels.py"
+    native = None if isinstance(code, str) else code
+    target = native.mpy_arch if native else str(code)
+    module = EmulatedModule(source, path, target, native, size)
+    random = np.random.default_rng(1)
+    caches = [
+        numbers(random, 30_000, 34_000, seen * size, "<u2") + bytes(seen) for _ in range(2)
+    ]
+    rows, q = np.array([0, seen]), random.integers(-200, 201, size)
+    table = arithmetic.exp_table()
+    module.call(
+        "attend_int8" if is_int8 else "attend", 0, 0, *map(module.placed, caches),
+        module.placed(rows), 1, module.placed(q), module.placed(np.zeros(size)),
+        module.placed(np.zeros(seen)), module.placed(table, "<u2"), seen, 17,
+    )  # fmt: skip
+    return module.instructions
 
 
 @pytest.mark.verify

@@ -254,6 +254,24 @@ def test_every_kernel_is_proved():
     assert set(_CORES) == set(proof._CASES) | {"run_program", "serve", "exchange", "take_line"}
 
 
+def test_kernels_of_int8_caches_are_proved_by_their_own_names():
+    """Those that they replace have other caches."""
+
+    def right(*given):
+        given[7][0] = sum(given[2]) & 0xFFFF
+
+    def wrong(*given):
+        given[7][0] = 1
+
+    def never(*given):
+        raise AssertionError("with buffers of another layout")
+
+    theirs = SimpleNamespace(attend=never, attend_int8=right)
+    for kernel, found in ((right, ""), (wrong, "attend_int8")):
+        ours = SimpleNamespace(attend=never, attend_int8=kernel)
+        assert proof.find_wrong([ours], [theirs], 8, 1) == found
+
+
 def test_the_widest_models_proof_draws_few_numbers_and_feeds_the_watchdog(monkeypatch):
     """A number takes a chip up to 15 us, and its watchdog 8 s."""
     names = [f"matvec_{size}" for size in (96, 576)] + ["matvec_add_576", "attend", *proof._CASES]
