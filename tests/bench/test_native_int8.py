@@ -87,7 +87,7 @@ def test_the_model_counts_about_what_shifts_take(code: str | KernelSet) -> None:
             few, many = (count_instructions(code, size, is_int8, seen) for seen in (16, 48))
             counts.append((many - few) / 32)
         more.append(counts[0] - counts[1])
-    assert min(more) / 1.5 < costs.shifted < 1.5 * max(more)
+    assert min(more) / 1.5 < costs.shifted < 1.5 * max(more), more
 
 
 def count_instructions(code: str | KernelSet, size: int, is_int8: bool, seen: int) -> int:
@@ -97,8 +97,12 @@ def count_instructions(code: str | KernelSet, size: int, is_int8: bool, seen: in
     target = native.mpy_arch if native else str(code)
     module = EmulatedModule(source, path, target, native, size)
     random = np.random.default_rng(1)
+    # Scores so near to each other that no weight is 0, for those are skipped.
     caches = [
-        numbers(random, 30_000, 34_000, seen * size, "<u2") + bytes(seen) for _ in range(2)
+        numbers(random, 100, 156, seen * size, "u1") + bytes(seen)
+        if is_int8
+        else numbers(random, 32_700, 32_900, seen * size, "<u2")
+        for _ in range(2)
     ]
     rows, q = np.array([0, seen]), random.integers(-200, 201, size)
     table = arithmetic.exp_table()
