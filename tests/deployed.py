@@ -23,13 +23,15 @@ ARCH = "x86"  # of the simulated chips
 COLUMNS = (1, 2, 3, 8, 16, 22, 35, 64, 128, 172, 191, 192, 193, 255, 256, 384, 385, 400)
 HEAD_SIZES = (2, 4, 6, 8, 16, 32, 48, 64, 226, 256)  # of the last two in blocks of elements
 SHORT_SIZES = (2, 8, 32)
+INT8_SIZES = (2, 8, 64, 226)
 
 
 @functools.cache
 def deployed_kernels() -> Path:
     """The folder to put on MicroPython's path; in it are deployed.kernels and deployed.norms,
     deployed.matrices with all COLUMNS, and deployed.head_N for each size of HEAD_SIZES; and
-    matrices_short and head_N_short, of SHORT_SIZES, as they are beside native kernels."""
+    matrices_short and head_N_short, of SHORT_SIZES, as they are beside native kernels; and
+    head_N_int8, of INT8_SIZES, for int8 caches."""
     names = ("kernels", "norms")
     folder = REPOSITORY / "firmware" / "compute"
     sources = {name: (folder / f"{name}.py").read_text() for name in names}
@@ -40,6 +42,8 @@ def deployed_kernels() -> Path:
         for size in sizes:
             kernels = kernel_source((1,), size, products=products)
             sources[f"head_{size}{suffix}"] = kernels
+    for size in INT8_SIZES:
+        sources[f"head_{size}_int8"] = kernel_source((1,), size, int8_kv=True)
     (FOLDER / "deployed").mkdir(parents=True, exist_ok=True)
     for name, source in sources.items():
         code = compiled(source.encode(), f"deployed/{name}.py", ARCH)

@@ -167,6 +167,40 @@ class PlainKernels:
             g[i] = clipped(half_up(silu * up[i], shift), limit)
 
 
+def narrowed(row):
+    """The numbers of a key or value in an int8 cache, and their shift."""
+    shift = max(bit_length(max(1, max(map(abs, row)))) - 7, 0)
+    return [min(half_up(value, shift), 127) for value in row], shift
+
+
+class PlainInt8Kernels(PlainKernels):
+    """The same for int8 caches: u8 [rows, head_dim], number + 128, then the shift of each row."""
+
+    def cache_rows(self, x, keys, values, row, heads, head_dim, context, _):
+        for head in range(2 * heads):
+            cache, place = (keys, values)[head // heads], head % heads * context + row
+            numbers, shift = narrowed(list(x[head * head_dim : (head + 1) * head_dim]))
+            for i, number in enumerate(numbers):
+                cache[place * head_dim + i] = number + 128
+            cache[heads * context * head_dim + place] = shift
+
+    def attend(self, _, __, keys, values, rows, heads, q, out, scores, table, seen, shift):
+        wide = [self._widened(cache, rows[heads]) for cache in (keys, values)]
+        PlainKernels.attend(
+            self, 0, 0, *wide, rows, heads, q, out, scores, table, seen, shift
+        )
+
+    def _widened(self, cache, count):
+        """An int8 cache as one of int16 with 2**15 added; both keys and values may have that."""
+        size = self.head_dim
+        numbers = [
+            ((cache[row * size + i] - 128) << cache[count * size + row]) + 32768
+            for row in range(count)
+            for i in range(size)
+        ]
+        return u16_buffer(numbers)
+
+
 class PlainResidual:
     """As PlainKernels, with the names and signatures of firmware/compute/norms.py."""
 

@@ -13,6 +13,7 @@ from tests.firmware.plain import (
     EXP_TABLE,
     SIGMOID_TABLE,
     Blocks,
+    PlainInt8Kernels,
     PlainKernels,
     bit_length,
     u16_buffer,
@@ -46,7 +47,8 @@ def _block(total, index, count):
 def header(model, part, combine=False):
     """The header's numbers by name; combine: whether chips add up their partial sums."""
     widest = bit_length(127 * 32767 * max(model.dim, model.units)) + 1
-    return {
+    numbers = {"cache": 8} if model.int8_kv else {}
+    numbers.update({
         "model": "".join("%02x" % byte for byte in MODEL_HASH),
         "chip": part.chip,
         "members": list(range(part.chips)),
@@ -72,7 +74,8 @@ def header(model, part, combine=False):
         "logit_exponent": model.logit_exponent,
         "final_norm": model.final_norm.numbers(),
         "layers": [layer.numbers() for layer in model.layers],
-    }
+    })  # fmt: skip
+    return numbers
 
 
 def file_of(model, part, version=4, combine=False, **changes):
@@ -180,4 +183,5 @@ def weights_of(model, part, combine=False, **changes):
 
 def kernels_of(model):
     """Plain kernels for the blocks in which `file_of` stores matrices."""
-    return PlainKernels(model.head_dim, WIDEST)
+    made = PlainInt8Kernels if model.int8_kv else PlainKernels
+    return made(model.head_dim, WIDEST)

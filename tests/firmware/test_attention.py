@@ -63,6 +63,23 @@ def test_heads_narrower_and_wider_than_the_residual_stream():
     check(TinyModel(seed=10, dim=12, head_dim=8, heads=4, kv_heads=2), 2, range(5))
 
 
+def test_int8_caches():
+    check(TinyModel(seed=12, int8_kv=True), 2, range(12))
+    check(TinyModel(seed=13, dim=24, head_dim=12, heads=2, kv_heads=2, int8_kv=True), 1, range(6))
+
+
+def test_int8_caches_take_a_byte_for_each_number_and_one_for_each_row():
+    model = TinyModel(seed=12, int8_kv=True)
+    weights = Chip(model, 0, 1)._weights
+    rows = model.kv_heads * model.context
+    caches = [cache for layer in weights.layers for cache in (layer.keys, layer.values)]
+    assert [len(cache) for cache in caches] == [rows * (model.head_dim + 1)] * 4
+    # The chip counts them before it makes them.
+    more = sum(rows * 2 * model.head_dim - len(cache) for cache in caches)
+    model.int8_kv = False
+    assert weights.bytes + more == Chip(model, 0, 1)._weights.bytes
+
+
 def test_positions_beyond_the_near_rows_of_the_rope_table():
     check(TinyModel(seed=7, context=70, layers=1, heads=2, kv_heads=1), 1, range(70))
 

@@ -8,7 +8,7 @@ in whole numbers of any size, as host/model/reference.py has it in numpy.
 import math
 import random
 
-from tests.firmware.plain import EXP_TABLE, SIGMOID_TABLE, bit_length, clipped, half_up
+from tests.firmware.plain import EXP_TABLE, SIGMOID_TABLE, bit_length, clipped, half_up, narrowed
 from tests.firmware.samples import between
 
 LIMIT = 32767
@@ -91,11 +91,12 @@ class TinyModel:
 
     def __init__(
         self, seed=1, dim=16, head_dim=4, heads=4, kv_heads=2, units=11, rows=13, layers=2,
-        context=40, positions=2,
+        context=40, positions=2, int8_kv=False,
     ):  # fmt: skip
         random.seed(seed)
         self.dim, self.head_dim, self.heads, self.kv_heads = dim, head_dim, heads, kv_heads
         self.units, self.rows, self.context, self.positions = units, rows, context, positions
+        self.int8_kv = int8_kv
         self.layers = [TinyLayer(self) for _ in range(layers)]
         self.classifier = Matrix(rows, dim, 20 + bit_length(dim - 1) // 2)
         for layer in self.layers:
@@ -116,8 +117,10 @@ class TinyModel:
         for kv_head in range(self.kv_heads):
             rows = self._rows_of(kv_head)
             k = layer.k.rescaled(x, rows, layer.k_limit)
-            layer.keys[kv_head][position] = _rotated(k, turns, layer.k_limit)
-            layer.values[kv_head][position] = layer.v.rescaled(x, rows, layer.v_limit)
+            k = _rotated(k, turns, layer.k_limit)
+            v = layer.v.rescaled(x, rows, layer.v_limit)
+            layer.keys[kv_head][position] = self._cached(k)
+            layer.values[kv_head][position] = self._cached(v)
         columns, means = [], []
         for head in heads:
             columns.extend(self._rows_of(head))
@@ -144,6 +147,11 @@ class TinyModel:
     def logits(self, x, rows):
         """The logits of these rows of the vocabulary."""
         return self.classifier.rescaled(x, rows, LIMIT)
+
+    def _cached(self, row):
+        """A key or value as caches give it back."""
+        numbers, shift = narrowed(row) if self.int8_kv else (row, 0)
+        return [number << shift for number in numbers]
 
     def _rows_of(self, head):
         return range(head * self.head_dim, (head + 1) * self.head_dim)
