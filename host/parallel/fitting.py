@@ -1,4 +1,4 @@
-"""Finds out whether and how boards can hold a model: the one place that all commands use."""
+"""Finds whether and how boards can hold a model: the one place that all commands use."""
 
 from __future__ import annotations
 
@@ -84,10 +84,10 @@ def find_first_plan(
 
 
 def explain(problems: Mapping[Parallelism, ModelError]) -> ModelError:
-    """Returns the problem to report if none fits: rather one that another number of chips would
-    solve than one that a shorter context would, and rather that than one that neither would.
+    """Returns the problem to report if none fits: preferably one that another number of chips
+    would solve, then one that a shorter context would.
 
-    If a shorter context would only solve another problem, that advice is added.
+    If a shorter context would solve only another problem, that advice is added.
     """
     shortages = [each for each in problems.values() if isinstance(each, DoesNotFit)]
     shorter = max((each.advice.context or 0 for each in shortages), default=0)

@@ -1,5 +1,5 @@
-"""The registry of strategies, the ways to divide a model: one module each, in the order in which
-users see them."""
+"""The registry of strategies to divide a model: one module each, in the order in which users see
+them."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@
 Each chip has rows of the output and the down projection: those of its own elements of the residual
 stream. In each phase of a layer, chips exchange the activations of their heads or units; then each
 computes its elements of the residual stream, and they exchange these. Each number is sent once,
-where in all-reduce each chip sends a partial sum for each. The bytes of a layer, with activations
-of `a` bits and a residual stream of `r` bits, are (heads + units) * a / 8 + 2 * dim * r / 8,
-whatever the number of chips, instead of chips * 2 * dim * bits / 8; but in four collectives
+whereas in all-reduce every chip sends a partial sum for each. The bytes of a layer, with
+activations of `a` bits and a residual stream of `r` bits, are (heads + units) * a / 8 + 2 * dim *
+r / 8, whatever the number of chips, instead of chips * 2 * dim * bits / 8; but in four collectives
 instead of two.
 """
 
@@ -48,12 +48,12 @@ from protocol.shard_layout import VECTORS
 
 # What the role adds to a chip's code and objects besides all-reduce's. Measured, as heap.CODE.
 ROLE_CODE = 1_800
-# Objects of a position's slice, of a chip's edges, and of a block of a matrix's columns.
+# Bytes of the objects for a position's slice, a chip's edges, and a block of a matrix's columns.
 _SLICE, _CHIP, _BLOCK = 64, 40, 80
-# Of the even share of units a chip has at most so many times as many: each chip's buffers are for
-# what the busiest sends.
+# A chip has at most this multiple of the even part of units, because each chip's buffers must hold
+# what the busiest one sends.
 _MOST_SHARES = 2
-# Rows of a projection that rounding gives a chip at most beyond its part.
+# The most rows of a projection by which rounding enlarges a chip's part.
 _ROUNDING = 2
 # The collectives of a layer: their phase, of which each is a part, and what comes of it.
 _PHASES = (
@@ -74,7 +74,7 @@ class AllGather(AllReduce):
     narrowest = 160
 
     def candidates(self, layers: int, chips: int) -> tuple[Parallelism, ...]:
-        """Of two chips' partial sums all-gather saves nothing."""
+        """Returns this parallelism for more than two chips: with two, all-gather saves nothing."""
         return (self.make_parallelism(layers, chips, None),) if chips > 2 else ()
 
     def make_parallelism(self, layers: int, chips: int, stages: int | None) -> Parallelism:
@@ -249,8 +249,8 @@ def list_head_columns(plan: Plan) -> list[int]:
 def _list_parts(
     plan: Plan, layer: int, phase: int, width: Width, rows: int
 ) -> Iterator[Message]:
-    """Yields what chips send one another in a collective, in pieces as protocol/collective.py has
-    them: a chip with no part in it sends an empty one."""
+    """Yields what chips send to each other in a collective, in pieces as in
+    protocol/collective.py: a chip without a part in it sends an empty one."""
     version, mtu = frame_limit(plan)
     room = frame_room(version, mtu) - CONTRIBUTION_FIELDS
     for shard in plan.shards if plan.chips > 1 else ():

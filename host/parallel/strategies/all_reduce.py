@@ -33,9 +33,9 @@ from protocol.wide_collective import count_banks
 # What the role adds to a chip's code and objects, and for each layer those of its norms.
 # Measured, as heap.CODE.
 ROLE_CODE, _ROLE_LAYER = 11_020, 163
-# What chips of a board's radio wait for their turn with (firmware/roles/turns.py).
+# The code with which chips on a board's radio wait for their turn (firmware/roles/turns.py).
 TURNS_CODE = 600
-# And what adds up vectors of more pieces than one bank has, and for each bank of each chip.
+# The code that adds up vectors of more pieces than one bank has, and bytes per bank of each chip.
 WIDE_CODE, _BANK = 3_500, 13
 
 
@@ -81,7 +81,8 @@ class AllReduce(TensorStrategy):
         return count_banks(self.contributed(shape), shape.bits, frame_room(3, min(shape.mtus)))
 
     def radio_rxbuf(self, shape: Shape, gateway: bool) -> int:
-        """Two requests and what all others send at once, partial sums or answers."""
+        """Returns the bytes of two requests and of what all others send at once, partial sums or
+        answers."""
         assert shape.mtu is not None
         each = self.exchange_radio_bytes(shape)
         if gateway:

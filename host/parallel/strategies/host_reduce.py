@@ -1,7 +1,7 @@
 """Tensor parallelism in a star: the host adds up partial sums and keeps the residual stream.
 
 For each phase of each layer the host sends a COMPUTE to all chips, and each answers with a
-PARTIAL; with the last activation, each with the LOGITS of its rows.
+PARTIAL; to the last activation, each answers with the LOGITS of its rows.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class HostReduce(TensorStrategy):
         return max(logits_frame(shape, rows), partial)
 
     def radio_rxbuf(self, shape: Shape, gateway: bool) -> int:
-        """Two requests, or at the gateway the answers of all others."""
+        """Returns the bytes of two requests or, at the gateway, of the answers of all others."""
         assert shape.mtu is not None
         size = 2 * shape.radio_bytes(self.request_frame(shape))
         if gateway:

@@ -41,9 +41,9 @@ from protocol.messages import ACK_SIZE, PHASE_ATTENTION, PHASE_FEED_FORWARD, PHA
 # What the role adds to a chip's code and objects besides all-reduce's, and for each layer the
 # objects of its caches. Measured, as heap.CODE.
 ROLE_CODE, _ROLE_LAYER = 4_600, 106
-# Acknowledgements of each other chip that may pass one in a ring while it computes.
+# Acknowledgements of each other chip that may pass a chip in a ring while it computes.
 _PASSING = 2
-# The most chips to try when a number that would do is looked for: trying all takes half a minute.
+# The most chips to try when a number that fits is sought: trying all takes half a minute.
 _ALL_UP_TO = 40
 _TRIED = (*range(2, _ALL_UP_TO + 1), 48, 60, 80, 100, 128, 160, 200, MAX_CHIPS)
 
@@ -146,8 +146,8 @@ class Pipeline(AllReduce):
         return scores_frame(shape, rows) if shape.answers else self.request_frame(shape)
 
     def uart_rxbuf(self, shape: Shape) -> int:
-        """In a ring two requests, and what passes while a chip computes: acknowledgements of the
-        other chips and the host."""
+        """Returns the bytes of two requests in a ring, and of what passes while a chip computes:
+        acknowledgements of the other chips and the host."""
         if not shape.link.is_ring:
             return super().uart_rxbuf(shape)
         acknowledgement = shape.line_bytes(HEADER_SIZE + ACK_SIZE + TRAILER_SIZE[3])
@@ -155,8 +155,9 @@ class Pipeline(AllReduce):
         return 2 * shape.line_bytes(self.request_frame(shape)) + passing
 
     def radio_rxbuf(self, shape: Shape, gateway: bool) -> int:
-        """Two requests, what the group's others send at once, what is heard of other stages with
-        an acknowledgement each, and at the gateway the answers of the last stage."""
+        """Returns the bytes of two requests, of what the others of the group send at once, of
+        messages of other stages with an acknowledgement each and, at the gateway, of the answers
+        of the last stage."""
         assert shape.mtu is not None
         each = self.exchange_radio_bytes(shape)
         request = shape.radio_bytes(self.request_frame(shape))
@@ -169,7 +170,7 @@ class Pipeline(AllReduce):
         return size
 
     def exchange_bytes(self, shape: Shape) -> int:
-        """As all-reduce's, and a STEP that waits."""
+        """Returns the bytes of all-reduce's, and of a STEP that waits."""
         return super().exchange_bytes(shape) + self.request_frame(shape)
 
     def code_bytes(self, shape: Shape, place: str) -> int:

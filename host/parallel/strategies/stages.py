@@ -142,8 +142,8 @@ class StagePlanner:
         """Returns the stage at this place of the pipeline, with `layers` layers."""
         groups = group_chips(shape.chips, self.stages)
         group, is_last = groups[at], at == len(groups) - 1
-        # On serial lines the host passes on to all chips what is for more than one, and in a ring
-        # they do for each other.
+        # On serial lines the host relays messages for several chips to all chips; in a ring, chips
+        # relay them for each other.
         is_reached = shape.link.has_one_line or len(groups[-1]) > 1
         own = replace(
             shape,

@@ -46,10 +46,10 @@ from protocol.messages import BEST_SIZE, BEST_TOKEN, LOGITS_DATA, PARTIAL_DATA
 
 
 class TensorStrategy(Strategy):
-    """What all kinds of tensor parallelism, and the groups of a pipeline, share.
+    """What all kinds of tensor parallelism, and the groups of a pipeline, have in common.
 
-    transient: bytes of heap that must stay free, since otherwise garbage would be collected all
-    the time, and a buffer would find no gap that is large enough.
+    transient: bytes of heap that must stay free, because otherwise garbage would be collected all
+    the time, and there would be no gap that is large enough for a buffer.
     """
 
     name = "tensor"
@@ -125,7 +125,7 @@ class TensorStrategy(Strategy):
         )
 
     def goes_in_a_frame(self, shape: Shape) -> bool:
-        """Returns whether each message of a request of so many positions is one frame; on the air
+        """Returns whether each message of a request with all positions is one frame; on the air,
         partial sums among chips may be several."""
         sums = PARTIAL_DATA + packed_size(shape.elements, shape.bits) + TRAILER_SIZE[3]
         if shape.mtu is not None:
@@ -148,7 +148,7 @@ class TensorStrategy(Strategy):
         return max(answer, self.exchange_frame(shape))
 
     def uart_rxbuf(self, shape: Shape) -> int:
-        """Two requests, as they are framed, and what other chips send at once."""
+        """Returns the bytes of two framed requests, and of what other chips send at once."""
         if shape.mtu is not None:  # a gateway's line
             return 2 * shape.line_bytes(self.request_frame(shape))
         others = 0
@@ -181,7 +181,7 @@ class TensorStrategy(Strategy):
         return reading_bytes(block) + several_bytes(shape.positions, shape.config.dim, sizes)
 
     def table_bytes(self, shape: Shape) -> int:
-        """Returns the bytes of what all chips hold in the same way."""
+        """Returns the bytes of tables that are the same on all chips."""
         return table_bytes(shape)
 
     def exchange_bytes(self, shape: Shape) -> int:
@@ -193,8 +193,8 @@ class TensorStrategy(Strategy):
         return code_bytes(shape, place)
 
     def flash_code(self, shape: Shape) -> int:
-        """Returns what code that reads weights from flash takes, with names for which there may be
-        no room in the tables of strings that a chip has without it."""
+        """Returns the bytes of code that reads weights from flash, and of its names, for which the
+        tables of strings may have no room."""
         return FLASH_CODE + (SIXTH_STRINGS if shape.link.has_radio else 0)
 
     def _node_bytes(self, shape: Shape, rows: int) -> int:
@@ -225,13 +225,13 @@ class TensorStrategy(Strategy):
 
 
 def logits_frame(shape: Shape, rows: int) -> int:
-    """Bytes that the longest answer with logits of so many rows, or with candidates among them,
-    would have as one frame."""
+    """Returns the bytes that the longest answer with logits of `rows` rows, or with candidates
+    among them, would have as one frame."""
     return LOGITS_DATA + shape.score_bytes(rows) * shape.scored(rows) + TRAILER_SIZE[3]
 
 
 def scores_frame(shape: Shape, rows: int) -> int:
-    """Bytes of the longest answer of a chip that keeps the residual stream: logits, or the best
-    tokens, of as many positions as it takes."""
+    """Returns the bytes of the longest answer of a chip that keeps the residual stream: logits, or
+    the best tokens, of as many positions as it takes."""
     best = BEST_TOKEN + BEST_SIZE * shape.positions + TRAILER_SIZE[3]
     return max(logits_frame(shape, rows), best)

@@ -1,6 +1,6 @@
-"""Parallelism as the literature defines it: pipeline schedules, parallel embeddings, what
-communication costs.
+"""Parallelism as the literature defines it: pipeline schedules, parallel embeddings, and the cost
+of communication.
 
-No command uses any of it, and it costs a chip nothing. It is kept, with its tests, as what the
-product's own strategies and figures are compared with.
+No command uses it, and it costs chips nothing. It serves, with its tests, for comparison with the
+project's own strategies and figures.
 """

@@ -1,4 +1,5 @@
-"""What tensor parallelism costs: what goes over the link, and what of the weights a chip holds."""
+"""Computes the cost of tensor parallelism: bytes on the link, and the part of the weights on each
+chip."""
 
 from __future__ import annotations
 
@@ -35,32 +36,32 @@ class Communication:
 
     @property
     def bytes_per_all_reduce(self) -> int:
-        """Of the tensor [sequence, hidden] whose partial sums are added up."""
+        """The bytes of the tensor [sequence, hidden] of partial sums that is added up."""
         return -(-self.sequence * self.hidden * self.element_bits // 8)
 
     @property
     def bytes_per_block(self) -> int:
-        """Of all tensors that one transformer block reduces."""
+        """The bytes of all tensors that one transformer block reduces."""
         return ALL_REDUCES_PER_BLOCK * self.bytes_per_all_reduce
 
     @property
     def all_reduces(self) -> int:
-        """In a step."""
+        """Their number in a step."""
         return ALL_REDUCES_PER_BLOCK * self.layers
 
     @property
     def bytes_per_step(self) -> int:
-        """Of all tensors that a step reduces."""
+        """The bytes of all tensors that a step reduces."""
         return self.layers * self.bytes_per_block
 
     def overhead(self, bandwidth: float, latency: float, transfers: float = 1) -> float:
-        """Seconds that a step waits for the link: all-reduces × (latency + transfers × bytes /
-        bandwidth).
+        """Returns the seconds that a step waits for the link: all-reduces × (latency + transfers ×
+        bytes / bandwidth).
 
-        bandwidth: bytes per second; latency: seconds per all-reduce; transfers: how many times
-        a tensor's bytes take their turn on the link, 1 if all ranks send at once, N where N
-        broadcast on one medium, 2 (N - 1) / N in a ring, 0 in a world of one. Raises
-        ParallelError for a link that cannot be.
+        bandwidth: bytes per second; latency: seconds per all-reduce; transfers: how many times the
+        bytes of a tensor pass over the link one after another: 1 if all ranks send at once, N if N
+        ranks broadcast on one medium, 2 (N - 1) / N in a ring, 0 in a world of one. Raises
+        ParallelError for impossible values.
         """
         if bandwidth <= 0 or latency < 0 or transfers < 0:
             raise ParallelError(
@@ -73,11 +74,11 @@ class Communication:
 
 
 def weight_fractions(plan: Plan, replicated: int = 0) -> tuple[Fraction, ...]:
-    """Returns what each chip holds of the model's weights and multipliers, in bytes, as a share of
-    one whole copy.
+    """Returns what each chip holds of the model's weights and multipliers, in bytes, as a fraction
+    of one whole copy.
 
-    What several chips hold counts at each: KV heads whose group is split, and `replicated` bytes
-    that all chips hold. So the fractions add up to 1 or more, and are 1 / N at best.
+    What several chips hold is counted for each: KV heads of a divided group, and `replicated`
+    bytes that all chips hold. So the fractions add up to 1 or more, and are 1 / N at best.
     """
     config = plan.config
     layer = LocalSizes(config.heads, config.kv_heads, config.hidden_dim, config.head_dim)

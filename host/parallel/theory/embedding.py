@@ -30,7 +30,8 @@ class ParallelEmbedding:
         return int(self._owner[self._checked(index)])
 
     def __call__(self, indices: ArrayLike) -> Array:
-        """Rows [..., dim] for indices [...]. Raises IndexError for one that is out of range."""
+        """Returns rows [..., dim] for indices [...]. Raises IndexError for one that is out of
+        range."""
         wanted = self._checked(indices)
         first = self.shards[0].weight
         rows = np.empty((*wanted.shape, *first.shape[1:]), first.dtype)

@@ -1,7 +1,8 @@
-"""Pipeline parallelism: layers divided into stages, and the order in which work goes through them.
+"""Pipeline parallelism: layers divided into stages, and the order in which work passes through
+them.
 
-The schedule is the forward half of GPipe (Huang et al., 2019): work is split into micro-batches,
-and in each clock every stage works on the micro-batch that the stage before finished last.
+The schedule is the forward half of GPipe (Huang et al., 2019): work is divided into micro-batches,
+and in each clock every stage works on the micro-batch that the stage before it has just finished.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ _T = TypeVar("_T")
 
 
 def stage_layers(layers: int, stages: int) -> list[range]:
-    """Returns the layers of each stage: contiguous, as even as can be, the remainder to the first
-    stages.
+    """Returns the layers of each stage: contiguous, as even as possible, with the remainder in the
+    first stages.
 
     Raises ParallelError if a stage would have none.
     """
@@ -32,10 +33,10 @@ def stage_layers(layers: int, stages: int) -> list[range]:
 
 
 def forward_schedule(stages: int, micro_batches: int) -> list[Clock]:
-    """In each of stages + micro_batches - 1 clocks, the (stage, micro-batch) pairs at work.
+    """Returns the (stage, micro-batch) pairs at work in each of stages + micro_batches - 1 clocks.
 
-    Stage s works on micro-batch m in clock s + m, so within a clock nobody waits for another, and
-    a stage takes micro-batches in their order. Raises ParallelError for counts below one.
+    Stage s works on micro-batch m in clock s + m, so no stage waits for another within a clock,
+    and each stage takes micro-batches in order. Raises ParallelError for counts below one.
     """
     clocks: list[Clock] = [[] for _ in range(_clocks(stages, micro_batches))]
     for stage in range(stages):
@@ -45,8 +46,8 @@ def forward_schedule(stages: int, micro_batches: int) -> list[Clock]:
 
 
 def bubble_ratio(stages: int, micro_batches: int) -> Fraction:
-    """Returns the share of all stages' time that they idle: (S - 1) / (S + M - 1), if all work
-    takes equally long. Raises ParallelError for counts below one."""
+    """Returns the fraction of all stages' time in which they are idle: (S - 1) / (S + M - 1), if
+    all work takes equally long. Raises ParallelError for counts below one."""
     return Fraction(stages - 1, _clocks(stages, micro_batches))
 
 
