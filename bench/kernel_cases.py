@@ -162,7 +162,8 @@ def _attend(head_dim: int, positions: int, part: str, module: EmulatedModule) ->
 
 
 def _score_shift(head_dim: int) -> int:
-    """Of the scores of random queries and keys: with it most positions have some weight."""
+    """Returns the shift for scores of random queries and keys, with which most positions have some
+    weight."""
     deviation = _LIMIT**2 / 3 * head_dim**0.5
     return int(np.log2(deviation / 2)) - arithmetic.EXP_FRACTION_BITS
 

@@ -251,7 +251,7 @@ class _Host:
         return self._done
 
     def take(self, frame: Frame) -> None:
-        """What comes to the host, or through it."""
+        """Takes what comes to the host, or passes through it."""
         message, number = frame.message, frame.number
         if message.destination != HOST:
             self._ring.put(0, frame)

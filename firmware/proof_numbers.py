@@ -23,17 +23,17 @@ class Numbers:
         return low + state * (high - low) // 65536
 
     def words(self, low, high, count):
-        """int32."""
+        """Returns int32 numbers."""
         drawn = [self.number(low, high) for _ in range(min(count, _DRAWN))]
         return _filled(array("i", drawn), count)
 
     def octets(self, low, high, count):
-        """u8."""
+        """Returns u8 numbers."""
         drawn = [self.number(low, high) for _ in range(min(count, _DRAWN))]
         return _filled(bytearray(drawn), count)
 
     def halves(self, low, high, count):
-        """u16."""
+        """Returns u16 numbers."""
         drawn = min(count, _DRAWN)
         made = bytearray(2 * drawn)
         for i in range(drawn):

@@ -17,8 +17,8 @@ def one_line(text: str) -> str:
 
 @contextmanager
 def naming_file(path: str | os.PathLike[str]) -> Iterator[None]:
-    """A context that adds the file's name to an OSError without one: writing to a full disk,
-    unlike opening, does not say which file it was."""
+    """Adds the file's name to an OSError without one, as a context manager: writing to a full
+    disk, unlike opening, does not say which file it was."""
     try:
         yield
     except OSError as error:

@@ -238,7 +238,7 @@ class Collective:
         return 1
 
     def lags(self, frame):
-        """Whether a verified frame tells that its sender is at a collective that comes after this
+        """Returns whether a verified frame shows that its sender is at a collective after this
         member's: of another epoch, or of the same and neither the last nor the next."""
         ahead = (u16(frame, SEQUENCE) - self.state[_NOW]) & 0xFFFF
         return u16(frame, _EPOCH) != self.state[_ERA] or 0 < ahead < _HALF

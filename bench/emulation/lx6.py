@@ -82,7 +82,7 @@ class Lx6(Xtensa):
         return execute
 
     def _subroutine(self, target: int, after: int) -> Operation:
-        """CALL0, which turns no window."""
+        """Executes CALL0, which does not rotate the window."""
 
         def execute() -> int:
             self.put(0, after)
@@ -91,7 +91,7 @@ class Lx6(Xtensa):
         return execute
 
     def _loop(self, s: int, end: int, begin: int) -> Operation:
-        """LOOPGTZ. What is decoded may now be the last instruction of a body."""
+        """Executes LOOPGTZ. Decoded instructions may now be the last of a loop body."""
         registers = self.registers
         if end not in self._ends:
             self._ends.add(end)
@@ -115,12 +115,13 @@ class Lx6(Xtensa):
         self.registers[register] = value & MASK
 
     def _load_m(self, w: int, s: int) -> None:
-        """LDINC: the address is incremented first."""
+        """Executes LDINC: the address is incremented first."""
         self.put(s, self.registers[s] + 4)
         self.m[w] = self.memory.load(self.registers[s], 4)
 
     def _accumulate(self, name: str, x: int, y: int) -> None:
-        """MUL.* and MULA.*: a product of two halves of 16 bits with sign, 40 bits of the sum."""
+        """Executes MUL.* and MULA.*: a product of two signed halves of 16 bits, with a sum of 40
+        bits."""
         kind, sources, halves = name.split(".")[:3]
         product = 1
         for source, half, number in zip(sources, halves, (x, y), strict=True):

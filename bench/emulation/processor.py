@@ -57,23 +57,23 @@ class Processor(ABC):
 
     @abstractmethod
     def decoded(self, pc: int) -> Operation:
-        """The instruction at an address; raises Fault for one that is unknown here."""
+        """Returns the instruction at an address; raises Fault for an unknown one."""
 
     @abstractmethod
     def enter(self, function: int, arguments: int, count: int) -> None:
-        """Fill the registers as MicroPython does that calls `function` with `count` arguments."""
+        """Fills the registers as MicroPython does that calls `function` with `count` arguments."""
 
     @abstractmethod
     def runtime_arguments(self) -> tuple[int, int]:
-        """The first two arguments in a call of one of MicroPython's functions."""
+        """Returns the first two arguments in a call of one of MicroPython's functions."""
 
     @abstractmethod
     def leave_runtime(self, result: int) -> int:
-        """Return from such a function; the address at which the caller goes on."""
+        """Returns from such a function; returns the address at which the caller continues."""
 
     @abstractmethod
     def result(self) -> int:
-        """What the function gave back; raises Fault where it broke a rule for functions."""
+        """Returns what the function returned; raises Fault if it broke a rule for functions."""
 
     def computed(self, to: int, value: Callable[[list[int]], int], after: int) -> Operation:
         """Returns the instruction that puts what `value` makes of all registers into register
@@ -119,13 +119,14 @@ class Processor(ABC):
         return execute
 
     def keep(self, functions: Iterable[ViperFunction]) -> None:
-        """Load functions for good: each instruction of theirs is decoded once, not once a call."""
+        """Loads functions for good: each of their instructions is decoded only once, not at each
+        call."""
         for function in functions:
             self._loaded[function.code] = self.memory.placed(function.code), {}
         self.memory.keep()
 
     def call(self, function: ViperFunction, *arguments: int) -> Execution:
-        """Run a viper function with integers and addresses as its arguments."""
+        """Runs a viper function with integers and addresses as its arguments."""
         loaded = self._loaded.get(function.code)
         entry, self._operations = loaded or (self.memory.placed(function.code), {})
         table = self.memory.placed(_TABLE)

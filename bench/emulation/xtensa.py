@@ -249,7 +249,7 @@ class Xtensa(Processor):
         return target
 
     def _returned(self, turns: bool) -> Operation:
-        """RETW, RETW.N, which turn the window, and RET, RET.N."""
+        """Executes RETW and RETW.N, which rotate the window, and RET and RET.N."""
         registers = self.registers
 
         def execute() -> int:

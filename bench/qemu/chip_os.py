@@ -9,5 +9,5 @@ __all__ = ["chdir", "stat", "urandom"]  # the first is what starts a run
 
 
 def urandom(size):
-    """So many zeros."""
+    """Returns so many zeros."""
     return bytes(size)

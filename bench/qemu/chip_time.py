@@ -5,7 +5,7 @@ No time passes between frames there, so nothing is ever late.
 
 
 def ticks_ms():
-    """0."""
+    """Returns 0."""
     return 0
 
 

@@ -116,7 +116,7 @@ def _signer(settings):
 
 
 def _begin_session(settings, signer):
-    """What a right proof does."""
+    """Does what a right proof does."""
     if signer:
         signer._signer.begin(bytes.fromhex(settings["key"]))
         signer.session = signer._signer

@@ -74,7 +74,7 @@ class Toolchain:
         self._unpack_library(archive)
 
     def _unpack(self, archive: Archive, packages: tuple[str, ...]) -> None:
-        """The first of the packages that the release has."""
+        """Unpacks the first of these packages that the release has."""
         for package in packages:
             try:
                 archive.unpack(package, self._root, dependencies=True)

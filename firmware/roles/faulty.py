@@ -22,5 +22,5 @@ class Faulty(Role):
         self.outbox.send_error(request[SRC], u16(request, SEQUENCE), FAULT, text=self.fault)
 
     def holdings(self):
-        """Of nothing."""
+        """Returns no holdings."""
         return bytes(HASH_SIZE), bytes(HASH_SIZE), 0, 0, 0, 0, 0

@@ -67,6 +67,6 @@ class ChipStatistics:
         )
 
     def as_dict(self) -> dict[str, object]:
-        """For `--json`."""
+        """Returns the object for `--json`."""
         fields = asdict(self)
         return {"id": fields.pop("chip"), **fields}

@@ -56,7 +56,7 @@ def choose_parallelism(model: QuantizedModel, boards: BoardSet, batch: bool) -> 
 
 
 def _describe_link(boards: BoardSet) -> str:
-    """With the speed of the lines that all else waits for."""
+    """Returns the link with the speed of its slowest lines, as text."""
     name, baud = _LINKS[boards.kind], boards.line_baud
     return name if boards.link.has_radio or baud is None else f"{name} at {baud:,} baud"
 

@@ -18,7 +18,7 @@ LARGEST_TEXT = 1 << 28
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """A context that puts the name of a file or folder before the text of a ModelError."""
+    """Puts the name of a file or folder before the text of a ModelError, as a context manager."""
     try:
         yield
     except ModelError as error:

@@ -233,7 +233,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def describe_options(self, parallelism: Parallelism) -> str:
-        """The command line's options that ask for this."""
+        """Returns the command-line options for a parallelism."""
 
     @abstractmethod
     def describe(self, parallelism: Parallelism) -> str:

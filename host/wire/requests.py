@@ -54,7 +54,8 @@ class Outstanding:
         return sequence
 
     def accept(self, src: int, sequence: int) -> bool:
-        """True, once for each chip that was asked, for its answer to the current request."""
+        """Returns whether this is the first answer to the current request of a chip that was
+        asked."""
         if sequence != self.sequence:
             if (self.sequence - sequence) & 0xFFFF < _HALF:
                 self.late += 1

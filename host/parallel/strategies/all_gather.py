@@ -69,8 +69,8 @@ class AllGather(AllReduce):
     summary = "chips keep the residual stream and exchange activations in place of partial sums"
     role = "all_gather"
     collectives = 4
-    # Where partial sums of a position are several frames of 250 bytes: with less, twice as many
-    # collectives take more than fewer bytes save.
+    # Only if the partial sums of a position are several frames of 250 bytes: else twice as many
+    # collectives cost more than the fewer bytes save.
     narrowest = 160
 
     def candidates(self, layers: int, chips: int) -> tuple[Parallelism, ...]:

@@ -56,8 +56,8 @@ def split_batch(batch: NDArray[Any], micro_batches: int) -> list[NDArray[Any]]: 
 @overload
 def split_batch(batch: Sequence[_T], micro_batches: int) -> list[Sequence[_T]]: ...
 def split_batch(batch: Any, micro_batches: int) -> list[Any]:
-    """Micro-batches of `batch`, an array [n, ...] or a sequence of n: contiguous parts, as even as
-    can be, larger ones first.
+    """Returns the micro-batches of `batch`, an array [n, ...] or a sequence of n: contiguous
+    parts, as even as possible, larger ones first.
 
     Raises ParallelError if one would be empty.
     """

@@ -36,15 +36,15 @@ class Flash:
     """The block device, as esp32.Partition is one: as that does in C, it leaves no garbage."""
 
     def readblocks(self, block, buffer, offset=0):
-        """Read what follows the start of a block into the buffer."""
+        """Reads what follows the start of a block into the buffer."""
         _read(_FLASH, block * _BLOCK + offset, buffer, len(buffer))
 
     def writeblocks(self, block, buffer, offset=0):
-        """Write the buffer there."""
+        """Writes the buffer there."""
         _write(_FLASH, block * _BLOCK + offset, buffer, len(buffer))
 
     def ioctl(self, operation, argument):
-        """Say how many blocks there are and how long they are; there is nothing to erase."""
+        """Reports the number of blocks and their length; there is nothing to erase."""
         if operation == _COUNT_OF_BLOCKS:
             return _SIZE // _BLOCK
         if operation == _SIZE_OF_BLOCK:

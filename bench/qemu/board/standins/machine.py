@@ -28,17 +28,17 @@ mem32 = umachine.mem32
 
 
 def reset_cause():
-    """SOFT_RESET, but at the first start since the machine was switched on."""
+    """Returns SOFT_RESET, except at the first start after power-on."""
     return PWRON_RESET if hardware.starts() == 1 else SOFT_RESET
 
 
 def idle():
-    """Return when bytes come, at the latest after 10 ms of the board's clock."""
+    """Returns when bytes come, at the latest after 10 ms of the board's clock."""
     hardware.wait(_LONGEST_MS * _SLOWER)
 
 
 def freq(hertz=None):
-    """Nothing: how fast QEMU is nobody knows."""
+    """Does nothing: the speed of QEMU is unknown."""
 
 
 @micropython.viper
@@ -81,17 +81,17 @@ class UART:
         _start(_PORT)
 
     def init(self, baudrate=115200, **settings):
-        """Nothing: the line carries any speed."""
+        """Does nothing: the line carries any speed."""
 
     def flush(self):
-        """Nothing: what was written is sent."""
+        """Does nothing: what was written is sent."""
 
     def readinto(self, buffer):
         """Returns the number of bytes put into the buffer; None when nothing has come."""
         return _receive(_PORT, buffer, len(buffer)) or None
 
     def write(self, buffer, count=-1):
-        """Send the buffer or its first `count` bytes; the number of them."""
+        """Sends the buffer or its first `count` bytes; returns their number."""
         count = len(buffer) if count < 0 else min(count, len(buffer))
         _send(_PORT, buffer, count)
         return count
@@ -108,7 +108,7 @@ class Pin:
         pass
 
     def value(self, value=None):
-        """1; with an argument, nothing."""
+        """Returns 1; with an argument, does nothing."""
         return 1
 
 
@@ -119,4 +119,4 @@ class WDT:
         pass
 
     def feed(self):
-        """Nothing."""
+        """Does nothing."""

@@ -9,7 +9,7 @@ _CLOCK = const(0x101000)  # nanoseconds of QEMU's real-time clock, the low half
 
 
 def urandom(size):
-    """So many bytes that differ from start to start. They are no secret."""
+    """Returns so many bytes that differ from start to start. They are not secret."""
     made = bytearray(size)
     state = mem32[_CLOCK] | 1
     for at in range(size):  # xorshift32

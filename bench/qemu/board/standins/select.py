@@ -10,10 +10,10 @@ POLLIN = const(1)
 
 
 class poll:
-    """Streams that have nothing."""
+    """Does nothing."""
 
     def register(self, stream, events):
-        """Nothing."""
+        """Does nothing."""
 
     def poll(self, timeout=-1):
         """Nothing."""

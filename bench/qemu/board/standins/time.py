@@ -28,7 +28,7 @@ def ticks_diff(later, earlier):
 
 
 def sleep_ms(ms):
-    """Wait so many of the timer's, through bytes that come."""
+    """Waits for milliseconds of the timer, also while bytes come."""
     start, left = hardware.ticks_ms(), ms
     while left > 0:
         hardware.wait(left)
