@@ -98,18 +98,8 @@ def decode(
             if not running:
                 return
             sequence, logits = executor.completed()
-            prompt, token = running[sequence], None
-            drafts = len(logits) - 1
-            accepted = 0
-            for position, its_logits in enumerate(logits, len(sequence.tokens) - drafts):
-                token = prompt.chooser.next_token(its_logits)
-                if token is not None:
-                    yield prompt, token
-                if token is None or prompt.chooser.is_done or accepted == drafts:
-                    break
-                if sequence.tokens[position] != token:
-                    break
-                accepted += 1
+            prompt, drafts = running[sequence], len(logits) - 1
+            accepted, token = yield from _choose(sequence, prompt, logits)
             drafter.note(drafts, accepted)
             following = [] if token is None else [token]
             for forced in prompt.chooser.take_forced():
@@ -125,6 +115,29 @@ def decode(
     finally:
         for sequence in running:
             executor.close(sequence)
+
+
+def _choose(
+    sequence: executors.Sequence, prompt: P, logits: Ints
+) -> Generator[tuple[P, int], None, tuple[int, int | None]]:
+    """Yields the prompt and each token chosen from logits [1 + drafts, vocab], up to the first
+    that is not the sequence's draft.
+
+    Returns how many drafts were accepted, and the last token, None if the text has ended before
+    it.
+    """
+    drafts, accepted = len(logits) - 1, 0
+    token = None
+    for position, its_logits in enumerate(logits, len(sequence.tokens) - drafts):
+        token = prompt.chooser.next_token(its_logits)
+        if token is not None:
+            yield prompt, token
+        if token is None or prompt.chooser.is_done or accepted == drafts:
+            break
+        if sequence.tokens[position] != token:
+            break
+        accepted += 1
+    return accepted, token
 
 
 def _extend(
