@@ -181,7 +181,7 @@ def read_values(encoded: bytes, signer: Signer | None = None) -> Ints:
     try:
         length = verify_frame(frame, len(frame), signer)
     except ProtocolError as error:
-        raise EmulationError(f"an emulated chip's answer is no good: {error}") from error
+        raise EmulationError(f"an emulated chip's answer is malformed: {error}") from error
     payload = bytes(frame[HEADER_SIZE : HEADER_SIZE + length])
     if payload[3] == PHASE_VOCABULARY:
         return np.frombuffer(decode_logits(payload).data, "<i2").astype(np.int64)

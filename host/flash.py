@@ -58,7 +58,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--board", metavar="NAME", help="the kind of board (python -m host.boards lists them)")
     add("--chip-id", type=int, metavar="I", help="which chip of the cluster it becomes, from 0")
     add("--port", metavar="PORT",
-        help="its serial port, as /dev/ttyACM0 (default: the only one with a board)")
+        help="its serial port, such as /dev/ttyACM0 (default: the only one with a board)")
     add("--yes", action="store_true", help="replace a chip of the cluster without asking")
     _add_cluster_options(parser)
     add = parser.add_argument_group("what is written").add_argument

@@ -65,7 +65,7 @@ def normalize(text: str) -> str:
         if "\ud800" <= character <= "\udfff":
             code = ord(character)
             what = f"byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"U+{code:04X}"
-            raise TextError(f"{what} is no text: give UTF-8")
+            raise TextError(f"{what} is not text: give UTF-8")
     text = _SPACES.sub(" ", _LINE_ENDS.sub("\n", text))
     pieces, start = [], 0
     for kept in _KEPT.finditer(text):
@@ -168,7 +168,7 @@ def _undecodable(data: bytes, mark: bytes, encoding: str, where: str) -> TextErr
     if zeros > 1 and zeros >= len(data) // 3 and 0 in (data[::2].count(0), data[1::2].count(0)):
         return TextError(f"it is UTF-16 text without a byte order mark: {_REMEDY}")
     if zeros:
-        return TextError("it is no text, for it holds zero bytes")
+        return TextError("it is not text, because it contains zero bytes")
     high = sum(byte >= 0x80 for byte in data)
     letters = high + sum(chr(byte).isalpha() for byte in data if byte < 0x80)
     likely = "Windows-1252 or Latin-1"

@@ -121,7 +121,7 @@ def _add_model_options(parser: Parser) -> None:
 def _port(text: str) -> int:
     value = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else -1
     if not 0 <= value < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: give 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give 0 to 65535")
     return value
 
 

@@ -112,7 +112,7 @@ def parse_action(text: str) -> Action:
     """Returns one action. Raises GrammarError if it is not an action of any home."""
     found = _ACTION.fullmatch(text)
     if found is None:
-        raise GrammarError(f"{_brief(text)} is no action")
+        raise GrammarError(f"{_brief(text)} is not an action")
     fields = {name: value or "" for name, value in found.groupdict().items()}
     action = Action(is_question=bool(fields.pop("question")), **fields)
     reason = _check_device(action) or _check_when(action) or _check_days(action)
@@ -195,8 +195,8 @@ def _check_when(action: Action) -> str:
     if action.when == "for" and action.verb not in LASTING:
         return f"{action.verb} does not last"
     if action.when == "at":
-        return "" if _TIME.fullmatch(action.time) else f"{action.time} is no time of day"
-    return "" if parse_duration(action.time) else f"{action.time} is no duration"
+        return "" if _TIME.fullmatch(action.time) else f"{action.time} is not a time of day"
+    return "" if parse_duration(action.time) else f"{action.time} is not a duration"
 
 
 def _check_days(action: Action) -> str:
@@ -212,7 +212,7 @@ def _check_days(action: Action) -> str:
         known = DAYS
     order = [known.index(each) for each in days if each in known]
     if len(order) < len(days) or order != sorted(set(order)):
-        return f"{action.days} is no day"
+        return f"{action.days} is not a valid day"
     return ""
 
 

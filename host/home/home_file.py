@@ -150,7 +150,7 @@ def _list_problems(home: Home) -> Iterable[str]:
             yield f"rooms.{room.id}: there is no floor {room.floor!r:.40}"
         for kind in room.has:
             if kind not in KINDS or kind == SCENE:
-                yield f"rooms.{room.id}: has {kind!r:.40}, which is no kind: {_kinds()}"
+                yield f"rooms.{room.id}: has {kind!r:.40}, which is not a kind: {_kinds()}"
         if not room.names:
             yield f"rooms.{room.id}: it needs a name"
     for floor in home.floors.values():

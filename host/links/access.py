@@ -81,7 +81,7 @@ def _port_closed(url: str, error: Exception) -> PortClosed:
     if number in (errno.EAGAIN, errno.EBUSY):
         return PortClosed(f"another program holds {url}", _how_to_free(url))
     if f"({errno.ENOTTY}, " in str(error):  # pyserial hides the number in its text
-        return PortClosed(f"{url} is no serial port", "give one, as /dev/ttyACM0")
+        return PortClosed(f"{url} is not a serial port", "give one, such as /dev/ttyACM0")
     if isinstance(error, io.UnsupportedOperation):  # it has no descriptor
         return PortClosed(
             f"{url} is a port that cannot be waited for", "give a device, socket:// or rfc2217://"

@@ -58,7 +58,7 @@ def format_mac(text: str) -> str:
     digits = re.sub("[:-]", "", text.lower())
     mac = ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))
     if not _MAC.fullmatch(mac):
-        raise ValueError(f"{text!r} is no MAC")
+        raise ValueError(f"{text!r} is not a MAC")
     return mac
 
 

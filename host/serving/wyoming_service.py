@@ -141,7 +141,7 @@ class WyomingService:
                         await async_write_event(each.event(), writer)
         except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError,
                 RecursionError):  # fmt: skip
-            _LOG.info("wyoming: a connection broke off, or sent what is no event")
+            _LOG.info("wyoming: a connection broke off, or sent something that is not an event")
         finally:
             await _close(writer)
             self._connections -= 1

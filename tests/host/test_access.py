@@ -111,7 +111,7 @@ def test_a_port_that_is_not_there_or_fails(refused, tmp_path):
 
 
 def test_what_is_no_port_or_none_that_can_be_waited_for():
-    with pytest.raises(PortClosed, match="^/dev/null is no serial port: give one, as /dev/tty"):
+    with pytest.raises(PortClosed, match="^/dev/null is not a serial port: give one, such as"):
         open_exclusively("/dev/null", 115200)
     with pytest.raises(PortClosed, match="^loop:// is a port that cannot be waited for: give a"):
         open_exclusively("loop://", 115200)

@@ -148,7 +148,7 @@ def cluster(micropython, home):
         ({"seed": -1}, "ArgumentError", "seed must be a whole number from 0, got -1"),
         ({"stop": ["x", ""]}, "ArgumentError", "a stop string must not be empty"),
         ({"prompt": "dim the light " * 60}, "ModelError", "the prompt has "),
-        ({"prompt": "dim \udcff"}, "ModelError", "byte 0xff is no text: give UTF-8"),
+        ({"prompt": "dim \udcff"}, "ModelError", "byte 0xff is not text: give UTF-8"),
     ],
 )
 def test_what_cannot_be_generated(cluster, arguments, error, message):

@@ -158,7 +158,7 @@ def test_a_folder_that_is_not_there(tmp_path):
         (bytes(range(32)).hex(), "00", "field key has 1 bytes, 16 at least are needed"),
         ("id = 1", "id = 0", "two chips have the id 0"),
         ("00:01", "00:00", "two chips have the mac 34:85:18:00:00:00"),
-        ("34:85:18:00:00:01", "34:85", "'34:85' is no MAC"),
+        ("34:85:18:00:00:01", "34:85", "'34:85' is not a MAC"),
         ("id = 1", "id = 1, colour = 2", "field chip.colour is not known"),
         ("[parallelism]", "boards = 3\n[parallelism]", "field boards is 3, expected a list"),
         ("[parallelism]", 'boards = ["a"]\n[parallelism]',
@@ -212,5 +212,5 @@ def test_a_file_of_another_version(path):
 def test_macs_are_written_in_one_way():
     assert format_mac("34-85-18-AB-CD-EF") == format_mac("348518abcdef") == "34:85:18:ab:cd:ef"
     for text in ("", "34:85", "34:85:18:ab:cd:eg", "348518abcdef00"):
-        with pytest.raises(ValueError, match="is no MAC"):
+        with pytest.raises(ValueError, match="is not a MAC"):
             format_mac(text)

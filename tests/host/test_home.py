@@ -126,7 +126,7 @@ def test_what_a_home_cannot_do(home, text, answer, reason):
         ("[rooms.Den]", "rooms.Den: an id is small letters"),
         ("[rooms.all]\nnames = ['attic']", "rooms.all: an id is"),
         ("[rooms.den]\nfloor = 'up'", "rooms.den: there is no floor 'up'"),
-        ("[rooms.den]\nhas = ['lights']", "rooms.den: has 'lights', which is no kind: light, fan"),
+        ("[rooms.den]\nhas = ['lights']", "rooms.den: has 'lights', which is not a kind: light"),
         ("[rooms.den]\nnames = ['the lamp']", "'the lamp' is a word of commands"),
         ("[rooms.den]\nnames = ['?']", "the name '\\?' has no letters"),
         ("[rooms.den]\nnames = ['a b c d e f g']", "has more than 6 words"),

@@ -85,7 +85,7 @@ def test_a_port_that_is_not_there_or_no_port(error, tmp_path):
         f"there is no port {missing}: plug the board in, with a cable for data"
     )
     missing.write_text("")
-    assert error(missing) == f"{missing} is no serial port: give one, as /dev/ttyACM0"
+    assert error(missing) == f"{missing} is not a serial port: give one, such as /dev/ttyACM0"
     assert error("nothing://here").startswith("cannot open nothing://here: invalid URL")
 
 

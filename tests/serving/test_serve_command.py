@@ -44,7 +44,7 @@ def test_a_holder_that_cannot_be_seen_has_no_name():
         (["--host", "0.0.0.0"], 1, "--host 0.0.0.0 can be reached from other machines: give"),
         (["--host", "nowhere.invalid"], 1, "--host nowhere.invalid can be reached from other"),
         (["--host", "203.0.113.7", "--api-key", "k"], 1, "--host 203.0.113.7 --port 8080: "),
-        (["--port", "65536"], 2, "argument --port: '65536' is no port: give 0 to 65535"),
+        (["--port", "65536"], 2, "argument --port: '65536' is not a port: give 0 to 65535"),
         (["--cluster", "none.toml", "--port", "0"], 1, "--cluster none.toml: there is no such"),
         (["--model", "none.bin", "--port", "0"], 1, "none.bin: cannot read the model"),
         (["--cluster", "a", "--chips", "3", "--port", "0"], 1, "--chips and --cluster: the"),
