@@ -16,7 +16,7 @@ CLUSTER = cluster_file(
 )  # fmt: skip
 READY = Ready(
     7, 1, bytes(8), HASH, bytes(8), 2, 35, 103, 128, 60_000, 90_000, 70_000, 250,
-    firmware_version(), "native",
+    firmware_version(), "native", "",
 )
 CONFIG = {
     "firmware": firmware_version(),

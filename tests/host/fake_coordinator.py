@@ -74,7 +74,7 @@ class FakeCoordinator:
             numbers = len(shard.heads), len(shard.units), len(shard.rows), self.plan.context
             hashes = self.model_hash, self.digests[chip]
             ready[chip] = Ready(
-                self._boots[chip], 1, bytes(8), *hashes, *numbers, 1, 1, 1, MAX_FRAME, "", ""
+                self._boots[chip], 1, bytes(8), *hashes, *numbers, 1, 1, 1, MAX_FRAME, "", "", ""
             )
         return ready
 

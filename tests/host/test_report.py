@@ -19,14 +19,14 @@ FIGURES = GenerationStatistics(
 )  # fmt: skip
 
 
-def chip(number, kernels="native", **counters):
+def chip(number, kernels="native", mapping="", **counters):
     fields = {
         "heap_used": 100_000, "heap_free": 60_000, "frames_sent": 2780, "frames_received": 2781,
         "bytes_sent": 522_000, "bytes_received": 408_700, "frames_dropped": 5,
         "answers_resent": 7, "busy_ms": 11, **counters,
     }  # fmt: skip
     shard = Shard(number, (number, number + 5), (number // 2,), range(34), range(10, 112))
-    return ChipStatistics.of(shard, 60_416, Statistics(**fields), kernels)
+    return ChipStatistics.of(shard, 60_416, Statistics(**fields), kernels, mapping)
 
 
 def printed(figures, chips, width=80):
@@ -47,6 +47,15 @@ def test_kernels_are_told_of_all_chips_or_of_each():
     text = printed(FIGURES, [chip(0), chip(1, crashed), chip(2)])
     assert f"kernels: native, on chips 0, 2\nkernels: {crashed}, on chips 1\n" in text
     assert "kernels" not in printed(FIGURES, [chip(0, "")])
+
+
+def test_mapped_weights_are_told_of_all_chips_or_of_each():
+    assert "weights" not in printed(FIGURES, [chip(0)])
+    text = printed(FIGURES, [chip(0, mapping="mapped"), chip(1, mapping="mapped")])
+    assert "kernels: native\nweights: flash, mapped\n" in text
+    why = "in blocks (no 9 pages)"
+    text = printed(FIGURES, [chip(number, "k", why if number else "mapped") for number in (0, 1)])
+    assert f"weights: flash, mapped, on chips 0\nweights: flash, {why}, on chips 1\n" in text
 
 
 def test_no_token_and_no_time_divide_nothing():
@@ -85,7 +94,7 @@ def test_the_object_is_json_with_each_chip_by_name():
         "id": 1, "heads": 2, "units": 34, "rows": 102, "shard_bytes": 60_416,
         "heap_used": 100_000, "heap_free": 60_000, "frames_sent": 2780, "frames_received": 2781,
         "bytes_sent": 522_000, "bytes_received": 408_700, "frames_dropped": 5,
-        "answers_retransmitted": 7, "busy_ms": 11, "kernels": "native",
+        "answers_retransmitted": 7, "busy_ms": 11, "kernels": "native", "mapping": "",
     }  # fmt: skip
     assert chips[1] == expected
 

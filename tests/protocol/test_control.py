@@ -9,12 +9,12 @@ from tests.dual import raises
 
 READY = c.Ready(
     0xBEEF, 1, b"chipnonc", b"modelhsh", b"sharddig",
-    2, 35, 103, 256, 60768, 90000, 3000000000, 1470, "1.0 ü", "native",
+    2, 35, 103, 256, 60768, 90000, 3000000000, 1470, "1.0 ü", "native", "",
 )  # fmt: skip
 
 
 def test_ready():
-    payload = r.encode_ready(*READY[:-2], "\0".join(READY[-2:]))
+    payload = r.encode_ready(*READY[:-3], "\0".join(READY[-3:-1]))
     assert hexlify(payload).decode() == (
         "efbe01" + "636869706e6f6e63" + "6d6f64656c687368" + "7368617264646967"
         "02230067000001"
@@ -23,8 +23,12 @@ def test_ready():
     assert c.decode_ready(payload) == READY
     for n in range(48):
         raises(ProtocolError, c.decode_ready, payload[:n])
-    assert c.decode_ready(payload[:48])[-2:] == ("", "")
-    assert c.decode_ready(payload[:54])[-2:] == ("1.0 ü", "")
+    assert c.decode_ready(payload[:48])[-3:] == ("", "", "")
+    assert c.decode_ready(payload[:54])[-3:] == ("1.0 ü", "", "")
+    assert c.describe_mapping(READY) == ""
+    ready = c.decode_ready(payload + b"\0mapped")
+    assert ready[-3:] == ("1.0 ü", "native", "mapped")
+    assert c.describe_mapping(ready) == ", weights: flash, mapped"
     raises(ProtocolError, c.decode_ready, payload[:53])
     raises(ProtocolError, c.decode_ready, payload[:2] + b"\2" + payload[3:])
 
