@@ -1,6 +1,7 @@
 """Int8 KV caches: what they give back, within which limits, what they cost, and in which files."""
 
 import dataclasses
+from bisect import bisect_left
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host.build.shard import shard_file
+from host.hardware import board as boards
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT
+from host.model.checkpoint import Config
 from host.model.formats import quantized_file
 from host.model.quantization.caches import narrow_caches
 from host.model.quantization.layers import score_limits
 from host.model.quantization.quantize import quantize
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
+from host.parallel.boards import BoardSet
+from host.parallel.fitting import find_plans
 from host.parallel.sharded_model import ShardedModel
 from tests.host import registers
 from tests.host.integers import int16s, unhurried
@@ -114,3 +119,19 @@ def test_a_shard_says_so_and_takes_half_of_the_memory(
     needs = [tensor_plan(model, 2) for model in (wide, narrow)]
     wide_bytes, narrow_bytes = (plan.heap_need(plan.shards[0]).kv_cache for plan in needs)
     assert narrow_bytes * 2 * TINY.head_dim == wide_bytes * (TINY.head_dim + 1)
+
+
+def test_caches_have_room_for_longer_contexts() -> None:
+    """Five boards, stories260K's shapes, as docs/how-it-works.md says of them."""
+    config = Config(64, 172, 5, 8, 4, 512, 2048)
+    whole = quantize(random_checkpoint(config))
+    board = boards.load("esp32s3")
+
+    def holds(model: QuantizedModel, context: int) -> bool:
+        return bool(find_plans(model, BoardSet((board,) * 5, "espnow", context, True, "pins"))[0])
+
+    most = [
+        bisect_left(range(1, 2048), True, key=lambda context: not holds(model, context))
+        for model in (whole, narrow_caches(whole))
+    ]
+    assert 1.6 * most[0] < most[1] < 1.9 * most[0]

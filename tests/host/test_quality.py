@@ -14,6 +14,7 @@ import pytest
 from host.model.checkpoint import Checkpoint
 from host.model.float_model import FloatModel, perplexity
 from host.model.formats import llama2c
+from host.model.quantization.caches import narrow_caches
 from host.model.quantization.quantize import quantize
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
@@ -46,6 +47,24 @@ def test_perplexity_and_agreement(
     # The goals are 0.1 % and 98 %; docs/results.md states what is reached.
     assert (f"{quantized_perplexity:.4f}", f"{change:+.2%}") == ("3.5587", "-0.03%")
     assert f"{agreeing:.1%}" == "98.8%"
+
+
+@pytest.mark.verify
+def test_what_int8_caches_cost(
+    checkpoint: Checkpoint, model: QuantizedModel, shared_models: Path
+) -> None:
+    sequences = np.load(shared_models / "stories260K.eval.npy")
+    exact = FloatModel(checkpoint).logits(sequences)
+    narrow = narrow_caches(model)
+    found = Reference(narrow, *sequences.shape).logits(sequences)
+    perplexities = [
+        perplexity(logits, sequences) for logits in (exact, found * 2.0**-narrow.logit_exponent)
+    ]
+    change = perplexities[1] / perplexities[0] - 1
+    agreeing = float((exact.argmax(-1) == found.argmax(-1)).mean())
+    print(f"{change:+.3%}; top-1 agreement {agreeing:.2%}")
+    # docs/how-it-works.md states them.
+    assert (f"{change:+.2%}", f"{agreeing:.1%}") == ("+0.53%", "96.5%")
 
 
 class Run(NamedTuple):

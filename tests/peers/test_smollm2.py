@@ -4,6 +4,7 @@ Needs the model: `python -m host.model get smollm2-135m-instruct`.
 """
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from host.cli.quantizing import read_texts
+from host.hardware import board as boards
 from host.model import loading
 from host.model.cache import load_quantized
 from host.model.chat import USER, Message
@@ -20,8 +22,13 @@ from host.model.formats.gguf import Fields
 from host.model.formats.gguf_tokenizer import read_tokenizer
 from host.model.known_models import KNOWN_MODELS
 from host.model.loading import LoadedModel
+from host.model.quantization.caches import narrow_caches
 from host.model.quantization.quality import Quality, measure_quality
+from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
+from host.parallel.boards import BoardSet
+from host.parallel.fitting import find_plans
+from host.parallel.parallelism import ANYWHERE
 from tests.peers.llama_cpp import ask
 
 pytestmark = [pytest.mark.verify, pytest.mark.timeout(3600)]
@@ -100,20 +107,38 @@ def test_tokens_are_llama_cpps(kind: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def costs(source: LoadedModel) -> dict[str, Quality]:
-    """What quantization costs on prose, and on text that the model makes."""
+    """What quantization costs on prose, and on text that the model makes, with KV caches of int16
+    and of int8."""
     model = FloatModel(loading.load_weights(MODEL))
     prose = read_texts(PROSE, source.tokenizer, model)
     made = sample_sequences(model, 4, 96, 5, source.tokenizer.bos)
     found = {}
-    for name, sequences in (("prose", prose.held_out[:4]), ("made", made)):
-        found[name] = measure_quality(model, source.quantize(), sequences, lambda: None)
-        print(f"{name}: {found[name]}, {found[name].change:+.3%}")
+    for caches, quantized in forms_of(source).items():
+        for text, sequences in (("prose", prose.held_out[:4]), ("made", made)):
+            name = f"{text}, {caches} caches"
+            found[name] = measure_quality(model, quantized, sequences, lambda: None)
+            print(f"{name}: {found[name]}, {found[name].change:+.3%}")
     return found
+
+
+def forms_of(source: LoadedModel) -> dict[str, QuantizedModel]:
+    """The model by what its KV caches hold."""
+    return {"int16": source.quantize(), "int8": narrow_caches(source.quantize())}
 
 
 def test_perplexity_is_within_a_percent_of_floats(costs: dict[str, Quality]) -> None:
     for name, cost in costs.items():
         assert abs(cost.change) < 0.01, (name, cost)
+
+
+def test_int8_caches_leave_room_for_longer_contexts(source: LoadedModel) -> None:
+    """As docs/large-models.md says of ten boards."""
+    board = boards.load("esp32s3-n16r8").with_mtu(1470)
+    for caches, quantized in forms_of(source).items():
+        for context, fits in ((256, True), (2048, caches == "int8"), (8192, False)):
+            alike = BoardSet((board,) * 10, "espnow", context, True, "pins")
+            plans, _ = find_plans(quantized, replace(alike, weights=ANYWHERE))
+            assert bool(plans) == fits, (caches, context)
 
 
 def test_greedy_texts_beside_llama_cpps(source: LoadedModel, tmp_path: Path) -> None:
