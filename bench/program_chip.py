@@ -192,8 +192,8 @@ def fill_int8_cache(cache: bytearray, rows: Ints, zero: int) -> None:
     shifts = np.frombuffer(cache, np.uint8, offset=places * size).reshape(heads, -1)
     count = min(numbers.shape[1], rows.shape[1])
     rows = rows[:, :count]
-    bits = np.frexp(np.abs(rows).max(axis=-1))[1]
-    # What a cache gives back may have one bit more than what was put into it.
+    # Numbers are -128 to 127.
+    bits = np.frexp(np.maximum(rows, ~rows).max(axis=-1))[1]
     shift = np.maximum(bits - 7, 0)
     shifts[:, :count] = shift
     numbers[:, :count] = (rows >> shift[..., None]) + 128

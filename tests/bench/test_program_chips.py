@@ -13,6 +13,7 @@ from bench.program_chips import ProgramBench
 from bench.qemu.machine import EmulationError
 from bench.recording import Caches, record
 from host.build.machine_code.registry import PIE
+from host.model.loading import load_model
 from host.model.quantization.caches import narrow_caches
 from host.model.quantization.quantize import quantize
 from protocol.messages import PHASE_VOCABULARY
@@ -60,6 +61,25 @@ def test_the_machine_code_of_all_chips_gives_the_references_sums(text, kernels) 
 def test_so_does_that_of_int8_caches(text, kernels) -> None:
     model = narrow_caches(text[0])
     check_answers(model, *record(model, [1], POSITION + 1), kernels)
+
+
+@pytest.mark.verify
+def test_what_int8_caches_take_of_stories260k(shared_models) -> None:
+    """Thousands of instructions for a token at position 128 on the busiest of five chips, by
+    kernels: those in docs/how-it-works.md. The answers are checked meanwhile."""
+    model, found = load_model(shared_models / "stories260K.bin").quantize(), []
+    for form in (model, narrow_caches(model)):
+        requests, caches = record(form, [1], 129)
+        asked = [request for request in requests if request.position == 128]
+        plan = tensor_plan(form, 5)
+        counted = SimpleNamespace(
+            model=form, measured_requests=lambda asked=asked: asked,
+            federation=lambda _, plan=plan: (plan, None),
+        )  # fmt: skip
+        bench = ProgramBench(counted, caches)
+        counts = [max(map(sum, bench._native(5, kernels))) for kernels in NATIVE_SETS]
+        found.append([round(count / 1000) for count in counts])
+    assert found == [[331, 255, 140], [345, 274, 176]]
 
 
 def bench_of(text, around: int, caches: Caches | None = None) -> ProgramBench:
