@@ -46,7 +46,7 @@ def check_alone(statement: ast.ImportFrom, source: str) -> None:
     before = lines[statement.lineno - 1][: statement.col_offset]
     after = lines[(statement.end_lineno or statement.lineno) - 1][statement.end_col_offset :]
     if before.strip() or after.split(b"#")[0].strip():
-        raise ValueError(f"line {statement.lineno}: an import beside another statement")
+        raise ValueError(f"line {statement.lineno}: an import shares it with another statement")
 
 
 def edited(source: str, edits: list[Edit]) -> str:

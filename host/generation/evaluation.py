@@ -161,7 +161,7 @@ def judge_in_integers(
 
 def _floats(source: LoadedModel) -> FloatWeights:
     if isinstance(source.weights, QuantizedModel):
-        raise ModelError("the model is quantized already: give the one that it was made of")
+        raise ModelError("the model is quantized already: give the one from which it was made")
     return source.weights
 
 

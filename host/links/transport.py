@@ -194,7 +194,9 @@ class Transport:
         try:
             port.baudrate = baud
         except (OSError, ValueError, serial.SerialException, termios.error) as error:
-            raise ClusterError(f"the port of chip {chip} takes no {baud} baud: {error}") from None
+            raise ClusterError(
+                f"the port of chip {chip} does not support {baud} baud: {error}"
+            ) from None
 
     def fall_back(self, chip: int) -> None:
         """Sets a chip's line back to the speed at which it was opened, as Line.fall_back does: for

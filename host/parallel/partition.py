@@ -65,5 +65,5 @@ def _list_speeds(speeds: Sequence[int] | None, chips: int) -> tuple[int, ...]:
     if speeds is None:
         return (1,) * chips
     if len(speeds) != chips or min(speeds) < 1:
-        raise ModelError(f"speeds {list(speeds)}: {chips} chips have as many, all above 0")
+        raise ModelError(f"speeds {list(speeds)}: give {chips}, all above 0")
     return tuple(speeds)

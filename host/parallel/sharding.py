@@ -85,7 +85,7 @@ def merge_shards(shards: Sequence[WeightSlice[W]], dim: int) -> W:
     for shard in shards:
         if (shard.dim, shard.size) != (dim, first.size):
             raise ParallelError(
-                f"a shard along dimension {shard.dim} of {shard.size} elements is no part of a"
+                f"a shard along dimension {shard.dim} of {shard.size} elements is not part of a"
                 f" weight that has {first.size} along dimension {dim}"
             )
     kinds = {type(shard.weight).__name__ for shard in shards}

@@ -69,5 +69,5 @@ def test_what_code_looks_up_stays():
 
 
 def test_an_import_beside_another_statement_is_refused():
-    with pytest.raises(ValueError, match="line 1: an import beside another statement"):
+    with pytest.raises(ValueError, match="line 1: an import shares it with another statement"):
         drop_compiler_names("from protocol.compat import const; x = 1\n")

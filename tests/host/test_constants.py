@@ -98,9 +98,9 @@ CONST = "from protocol.compat import const\n\nA = const(1)\n"
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (f"{IMPORT}; x = HOST\n", "line 1: an import beside another statement"),
-        (f"if 1: {IMPORT}\n", "line 1: an import beside another statement"),
-        ("from protocol.frame import (\n    HOST\n); x = HOST\n", "line 1: an import beside"),
+        (f"{IMPORT}; x = HOST\n", "line 1: an import shares it with another statement"),
+        (f"if 1: {IMPORT}\n", "line 1: an import shares it with another statement"),
+        ("from protocol.frame import (\n    HOST\n); x = HOST\n", "line 1: an import shares it"),
         (f"{IMPORT}\n\ndef f(HOST):\n    return HOST\n", "HOST is a number of another module"),
         (f"{IMPORT}\n\nHOST = 3\n", "HOST is a number of another module, and bound here"),
         (f"def f():\n    global HOST\n    {IMPORT}\n", "HOST is a number of another module"),

@@ -296,7 +296,7 @@ def test_too_many_chips_are_told_how_many_would_do(stories, reduce):
 def test_heaps_and_speeds_are_as_many_as_chips(tiny):
     with pytest.raises(ModelError, match="2 heaps for 3 chips: give one, or one for each"):
         tensor_plan(tiny, 3, heap=[1 << 20, 1 << 20])
-    with pytest.raises(ModelError, match=r"speeds \[160\]: 2 chips have as many, all above 0"):
+    with pytest.raises(ModelError, match=r"speeds \[160\]: give 2, all above 0"):
         tensor_plan(tiny, 2, speeds=[160])
     with pytest.raises(ModelError, match="all above 0"):
         tensor_plan(tiny, 2, speeds=[160, 0])

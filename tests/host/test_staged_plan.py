@@ -102,7 +102,7 @@ def test_slow_boards_with_large_heaps_get_what_fast_ones_have_no_room_for(model)
 
 @pytest.mark.parametrize("speeds", [[1], [1, 0], [1, 2, 3]])
 def test_speeds_that_cannot_be(model, speeds):
-    with pytest.raises(ModelError, match="2 chips have as many, all above 0"):
+    with pytest.raises(ModelError, match="give 2, all above 0"):
         staged_plan(model, 2, 2, speeds=speeds)
 
 

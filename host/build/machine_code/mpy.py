@@ -70,7 +70,7 @@ class MpyReader:
         """Returns the next bytes."""
         taken = self.data[self.at : self.at + count]
         if len(taken) != count:
-            raise MpyError(f"the .mpy file ends at byte {self.at}, amid its data")
+            raise MpyError(f"the .mpy file ends at byte {self.at}, in the middle of its data")
         self.at += count
         return taken
 
