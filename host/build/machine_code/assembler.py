@@ -1,4 +1,4 @@
-"""What all assemblers share: code that grows, labels, and references to them."""
+"""What all assemblers have in common: growing code, labels, and references to them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class AssemblyError(Exception):
-    """An instruction that cannot be encoded: a register, number or distance out of range."""
+    """An instruction cannot be encoded: a register, number or distance is out of range."""
 
 
 class Assembler:
@@ -28,14 +28,15 @@ class Assembler:
         return len(self._code)
 
     def label(self, name: str) -> str:
-        """Names the place of the next instruction. Raises AssemblyError for a name twice given."""
+        """Names the place of the next instruction. Raises AssemblyError for a name that is already
+        used."""
         if name in self._labels:
             raise AssemblyError(f"label {name} stands twice")
         self._labels[name] = self.here
         return name
 
     def unique(self, name: str = "label") -> str:
-        """Returns a name for a label that nobody else has."""
+        """Returns a name for a label that is not used elsewhere."""
         self._unique += 1
         return f"{name}.{self._unique}"
 
@@ -44,18 +45,18 @@ class Assembler:
         self._code += word.to_bytes(size, "little")
 
     def emit_reference(self, size: int, label: str, encode: Callable[[int, int], int]) -> None:
-        """Adds an instruction that refers to a label; encode(place, target) gives its word from
+        """Adds an instruction that refers to a label; encode(place, target) returns its word from
         byte offsets, once all labels are known."""
         self._references.append((self.here, size, label, encode))
         self._code += bytes(size)
 
     def align(self, size: int, filler: bytes = b"\0") -> None:
-        """Fills up to a multiple of `size` bytes with what is never executed."""
+        """Pads to a multiple of `size` bytes with bytes that are never executed."""
         self._code += filler * (-self.here % size // len(filler))
 
     def assemble(self) -> bytes:
-        """Returns the machine code. Raises AssemblyError for labels that nothing has, and for
-        those out of an instruction's reach."""
+        """Returns the machine code. Raises AssemblyError for undefined labels, and for labels out
+        of reach of an instruction."""
         code = bytearray(self._code)
         for place, size, label, encode in self._references:
             if label not in self._labels:

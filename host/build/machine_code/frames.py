@@ -1,4 +1,4 @@
-"""What kernels of frames go by, whichever processor they are for."""
+"""Constants for the kernels of frames, on all processors."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from protocol.messages import COUNT, REQUEST_SIZE
 # The module's global that the CRC's kernels read, and which these are.
 READS = dict.fromkeys(("check_frame", "put_crc32"), ("_TABLE",))
 
-# Functions that twins alone call: machine code has them within, and nothing in their place.
+# Functions that only twins call: machine code contains them, and does not replace them.
 OF_TWINS = ("_fill", "_compress")
 
-# What check_frame returns negated; protocol/frame_faults.py names the faults.
+# Faults that check_frame returns negated; protocol/frame_faults.py names them.
 WRONG_VERSION, WRONG_SOURCE, TOO_LONG, TOO_SHORT, WRONG_LENGTH, WRONG_CRC = 1, 2, 3, 4, 5, 7
-RESIDUE = 0xDEBB20E3  # where the register ends over a frame and its own CRC-32
+RESIDUE = 0xDEBB20E3  # the register after a frame with its own CRC-32
 
 # What `serve` answers: fields of a frame and their values beside its version, the fields that a
 # frame which repeats an answered one shares with the answer, and their places there.
@@ -30,8 +30,8 @@ BOOT_ID = HEADER_SIZE + REQUEST_SIZE  # in the answer
 
 
 def block_words(name: str) -> tuple[str, ...]:
-    """Returns the names of the words of the block that a module of firmware/compute has for its
-    machine code: it is their source."""
+    """Returns the names of the words of the block that a module of firmware/compute makes for its
+    machine code, from the source of the module."""
     path = SOURCES / "firmware" / "compute" / f"{name}.py"
     for statement in ast.parse(path.read_text()).body:
         match statement:

@@ -23,7 +23,7 @@ _SCOPE_EXTRAS = 0x10 | 0x20 | 0x40
 
 
 class MpyError(Exception):
-    """A .mpy file that is not what it should be; the message says why."""
+    """A .mpy file is malformed or unexpected; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class _Function:
 
 
 class MpyReader:
-    """Goes through a file from its header on. Raises MpyError if the file ends too soon."""
+    """Reads a file from its header on. Raises MpyError if the file ends too soon."""
 
     def __init__(self, data: bytes) -> None:
         if data[:2] != bytes([ord("M"), VERSION]):
@@ -117,11 +117,11 @@ class MpyReader:
 
 
 def viper_functions(mpy: bytes, source: str) -> dict[str, ViperFunction]:
-    """Returns the viper functions at a module's top level by name; `source` is what was compiled.
+    """Returns the viper functions at a module's top level by name; source: that of the module.
 
-    The file keeps functions in the order of the source, without their names. Of two of one name,
-    as in both branches of an `if`, the first that is viper counts. Raises MpyError for a file
-    that the source cannot have given.
+    The file keeps functions in the order of the source, without names. Of two with the same name,
+    as in both branches of an `if`, the first viper one counts. Raises MpyError if the file cannot
+    be compiled from the source.
     """
     reader = MpyReader(mpy)
     kinds = reader.object_kinds
@@ -145,8 +145,8 @@ def viper_functions(mpy: bytes, source: str) -> dict[str, ViperFunction]:
 
 
 def replace_code(mpy: bytes, source: str, codes: Mapping[str, bytes]) -> bytes:
-    """Returns the .mpy with other machine code in viper functions, by name, of the module that
-    `source` was compiled into. Raises MpyError if there is no such function."""
+    """Returns the .mpy with other machine code in viper functions, given by name; source: that of
+    the module. Raises MpyError if there is no such function."""
     reader = MpyReader(mpy)
     out, copied, left = bytearray(), 0, dict(codes)
     for node, function in _paired(reader, source):
@@ -179,12 +179,12 @@ def _paired(
 
 @lru_cache(maxsize=64)  # a module is asked for several times, by each set of kernels
 def _parsed(source: str) -> list[ast.FunctionDef | ast.ClassDef]:
-    """Returns what a module defines at its top level, of its source."""
+    """Returns what a module's source defines at its top level."""
     return list(_definitions(ast.parse(source).body))
 
 
 def _definitions(statements: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.ClassDef]:
-    """Yields what a module defines at its top level, branches of its statements included."""
+    """Yields what a module defines at its top level, also in branches of its statements."""
     for node in statements:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield node
@@ -194,7 +194,7 @@ def _definitions(statements: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.C
 
 
 def _skip(reader: MpyReader, functions: int) -> None:
-    """Reads past functions with all that they define."""
+    """Reads past functions with everything that they define."""
     for _ in range(functions):
         _skip(reader, reader.function().children)
 
@@ -204,7 +204,7 @@ def _kind(argument: ast.arg) -> str:
 
 
 def _encoded(number: int) -> bytes:
-    """Returns the number as the file has it."""
+    """Returns a number as encoded in the file."""
     groups = [number & 0x7F]
     while number := number >> 7:
         groups.append(0x80 | number & 0x7F)
