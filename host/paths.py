@@ -20,7 +20,7 @@ _RESOURCES = SOURCES if IS_CHECKOUT else SOURCES / "host" / "resources"
 MODELS = _RESOURCES / "models"
 BOARDS = _RESOURCES / "boards"
 
-HOME_MODEL = MODELS / "home.bin"  # the model that commands take where none is named
+HOME_MODEL = MODELS / "home.bin"  # the model that commands use if none is named
 HOME_TOKENIZER = MODELS / "tok512.bin"
 HELD_OUT = MODELS / "held_out.tsv"  # commands that it was not trained on, and their answers
 

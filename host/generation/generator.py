@@ -75,7 +75,7 @@ class Task:
         self.measurement = Measurement()
         self._form, self._grammar = form, form.grammar
         self._generated: list[int] = []
-        self._answer = Answer("")  # where there is a grammar
+        self._answer = Answer("")  # if there is a grammar
 
     @property
     def tokens(self) -> list[int]:

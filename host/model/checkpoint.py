@@ -154,7 +154,7 @@ class Checkpoint:
     w2: FloatArray  # down projection
     w3: FloatArray  # up projection
     final_norm: FloatArray
-    classifier: FloatArray  # `embedding` itself where the two are shared
+    classifier: FloatArray  # `embedding` itself if the two are shared
     q_norm: FloatArray | None = None  # where config.qk_norm
     k_norm: FloatArray | None = None
 

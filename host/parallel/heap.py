@@ -54,7 +54,7 @@ class HeapNeed:
 
     weights: int  # of the chip's own shard
     kv_cache: int
-    tables: int  # the same on all chips: functions, and norms where chips keep the residual stream
+    tables: int  # the same on all chips: functions, and norms if chips keep the residual stream
     buffers: int
     code: int
     transient: int  # room for transient objects

@@ -22,10 +22,10 @@ ALL_REDUCED, ALL_GATHERED = EXCHANGES = ("all-reduce", "all-gather")
 # The fewest chips of a group on the radio that send in turn: two collide so seldom that turns cost
 # more than they save (bench/air.py).
 FEWEST_IN_TURN = 3
-# Where chips keep their weights: in their heaps, which lie in PSRAM where there is some, or in a
-# partition of their flash, from which they are read again for each token; "flash-mapped" lets
-# chips read them in place through their MMUs, which no silicon has confirmed; "auto" is in heaps
-# where these have room, and else in the flash of boards without PSRAM, or of all.
+# Where chips keep their weights: in their heaps, which are in PSRAM if there is any, or in a
+# partition of their flash, from which they are read again for each token. With "flash-mapped",
+# chips read them in place through their MMUs, which no silicon has confirmed. With "auto", they
+# are in heaps if these have room, else in the flash of boards without PSRAM, or of all boards.
 HEAP, FLASH, FLASH_MAPPED, ANYWHERE = WEIGHTS = ("heap", "flash", "flash-mapped", "auto")
 MAX_SLOTS = 64  # sequences whose KV caches a chip may have
 BATCH_SLOTS = 8  # if several sequences are expected, but no option says how many

@@ -10,7 +10,7 @@ from host.parallel.parallelism import HOST_REDUCE, UART, Link, Parallelism, chec
 from host.parallel.plan import MAX_CHIPS, Plan, Resources
 from host.parallel.strategies import find_strategy
 
-_UNBOUNDED = 1 << 40  # bytes of heap, where there is no bound
+_UNBOUNDED = 1 << 40  # bytes of heap, if there is no bound
 
 
 def partition(

@@ -162,7 +162,7 @@ class BpeTokenizer:
     def _merge_pairs(self, tokens: list[int]) -> list[int]:
         """Merges the pair of highest score, leftmost first, while there is one."""
         # A token keeps its place, and the one to its right that is merged into it is skipped from
-        # then on. A candidate is stale where one of its two tokens has changed since.
+        # then on. A candidate is stale if one of its two tokens has changed since.
         following = [*range(1, len(tokens)), -1]
         preceding = list(range(-1, len(tokens) - 1))
         candidates: list[tuple[float, int, int, int, int]] = []
