@@ -27,6 +27,8 @@ for name, examples in (("few", EXAMPLES), ("many", MANY_EXAMPLES)):
     )
 settings.load_profile("few")
 
+LONG = 600  # seconds that the timeout of a test of one cluster allows; few allow more
+
 # Kernels of viper code do not compile under CPython: test_under_micropython.py runs their cases.
 collect_ignore_glob = ["firmware/test_*_viper.py", "protocol/test_*_viper.py"]
 
@@ -48,11 +50,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Lets `make verify` run properties too, whose examples are more there."""
+    """Lets `make verify` run properties too, whose examples are more there, and first what may
+    take longest: so that no process is left with it when the others have nothing more to do."""
     if config.option.markexpr == "verify":
         for item in items:
             if is_hypothesis_test(getattr(item, "obj", None)):
                 item.add_marker(pytest.mark.verify)
+        items.sort(key=long_timeout, reverse=True)
+
+
+def long_timeout(item: pytest.Item) -> float:
+    """The seconds that a test may take, 0 if they are LONG or fewer."""
+    marker = item.get_closest_marker("timeout")
+    return marker.args[0] if marker and marker.args[0] > LONG else 0.0
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from host.launch import SimulatedChips, open_cluster
+from host.launch import SimulatedChips, open_cluster, simulated
 from host.model.arithmetic import Ints
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
@@ -73,6 +73,12 @@ CASES = [
     pytest.param(WIDEST, 2, "uart", HOST, False, 0.02, marks=pytest.mark.verify),
     pytest.param(WIDEST, 2, "espnow", CHIPS, False, 0.02, marks=pytest.mark.verify),
 ]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives chips of wide models the time that they take for a request on a busy machine."""
+    monkeypatch.setattr(simulated, "_TIMEOUT", 60.0)
 
 
 @cache
