@@ -1,7 +1,7 @@
 """Int8 KV caches: what they give back, within which limits, what they cost, and in which files."""
 
-import dataclasses
 from bisect import bisect_left
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host.build.shard import shard_file
+from host.cli.console import Console
+from host.cli.inspection import find_fewest_chips
+from host.cli.quantizing import INT8, quantize_to_file
 from host.hardware import board as boards
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT
@@ -23,6 +26,7 @@ from host.model.reference import Reference
 from host.parallel.boards import BoardSet
 from host.parallel.fitting import find_plans
 from host.parallel.sharded_model import ShardedModel
+from host.paths import HOME_MODEL
 from tests.host import registers
 from tests.host.integers import int16s, unhurried
 from tests.host.model_files import small_tokenizer
@@ -74,11 +78,11 @@ def test_short_rows_come_back_whole() -> None:
 
 def test_only_keys_and_values_change(wide: QuantizedModel, narrow: QuantizedModel) -> None:
     assert_limits(narrow)
-    assert narrow.config == dataclasses.replace(wide.config, int8_kv=True)
+    assert narrow.config == replace(wide.config, int8_kv=True)
     assert narrow.sha256() != wide.sha256()
     for before, after in zip(wide.layers, narrow.layers, strict=True):
         limits = {"k_limit": before.k_limit, "v_limit": before.v_limit}
-        assert dataclasses.replace(after, **limits) == before
+        assert replace(after, **limits) == before
     assert score_limits(TINY.head_dim)[1] > narrow.layers[0].k_limit
 
 
@@ -135,3 +139,16 @@ def test_caches_have_room_for_longer_contexts() -> None:
         for model in (whole, narrow_caches(whole))
     ]
     assert 1.6 * most[0] < most[1] < 1.9 * most[0]
+
+
+@pytest.mark.verify
+def test_the_home_model_takes_fewer_boards(tmp_path: Path) -> None:
+    """As docs/options.md says."""
+    file = tmp_path / "home.q"
+    cost = quantize_to_file(HOME_MODEL, file, None, None, Console(quiet=True), INT8)
+    assert f"{cost.change:+.2%}" == "+0.30%"
+    found, *_ = quantized_file.load(file)
+    board = boards.load("esp32s3")
+    whole = replace(found, config=replace(found.config, int8_kv=False))
+    fewest = [find_fewest_chips(model, board, 128, "uart") for model in (whole, found)]
+    assert fewest == [4, 3]
