@@ -25,6 +25,10 @@ _RIGHT = "mapped"
 _OUTCOME = "mapping.txt"
 # Points, as firmware/kernel_choice.py counts them: one reset that is no power loss is enough.
 _ENOUGH = const(4)
+# Milliseconds: much more than reading 16 MB takes; and for the rest of the start, because an
+# ESP32's watchdog cannot be stopped.
+_LIMIT_MS = const(120_000)
+_STARTING_MS = const(3_600_000)
 
 
 class MapError(Exception):
@@ -69,6 +73,9 @@ def _map(settings, file, buffers, verify):
     from firmware import kernel_choice as trial
 
     is_right = _begin_trial(trial, key)
+    # An access that hangs is a crash too. No watchdog on a simulated chip, which names no machine.
+    watchdog = trial.machine.WDT if machine and not is_right else dict  # dict() does nothing
+    watchdog(timeout=_LIMIT_MS)
     try:
         if is_new:
             for table in tables:
@@ -84,6 +91,8 @@ def _map(settings, file, buffers, verify):
             write_entries(table, at, count, free, 0)
         trial.record(key, str(error), 0, _OUTCOME)
         raise
+    finally:
+        watchdog(timeout=_STARTING_MS)
     if not is_right:
         trial.record(key, _RIGHT, 0, _OUTCOME)
     if count < pages:

@@ -34,12 +34,16 @@ def read_tables():
     words = {{"words": (uctypes.ARRAY, entries | uctypes.UINT32)}}
     return [[uctypes.struct(at, words).words[i] for i in range(entries)] for at in tables]
 
-before, out = read_tables(), []
+import machine
+
+timeouts, before, out = [], read_tables(), []
+machine.WDT = lambda timeout: timeouts.append(timeout)
 for _ in range(2):
     settings["map"] = {asked}
     verify = lambda file: partition._verify(file, settings, buffers[0])
     digest = map_weights(settings, file, buffers, verify)
-    out.append((settings["map"], digest, len(file.mapped), read_tables()))
+    said = settings["map"] + (", %s" % timeouts if timeouts else "")
+    out.append((said, digest, len(file.mapped), read_tables()))
 print([before, out])
 """
 PAGE, PAGES, FIRST = 0x10000, 5, 40  # of the partition, whose first page has this number
@@ -152,6 +156,17 @@ def test_a_chip_that_crashes_as_it_maps_does_not_do_so_again(start):
     crashed = "in blocks (the chip crashed when it mapped them)", None, 0, before
     assert said == [crashed] * 2
     assert start()[2] == [crashed] * 2
+
+
+def test_an_access_that_hangs_is_taken_for_a_crash(start):
+    """The watchdog is set for the attempt, and to an hour after it. Any end of the machine's name
+    will do."""
+    mapping = map_settings(load("esp32"), is_simulated=True)
+    told = ["version", *mapping[1:]]
+    _, _, said = start(asked=told)
+    assert [each[0] for each in said] == ["mapped, [120000, 3600000]"] * 2
+    _, _, said = start(asked=told, fault="wrong", sha="11" * 32)
+    assert all(each[0].endswith("), [120000, 3600000]") for each in said)
 
 
 def test_a_power_loss_while_it_maps_is_not_taken_for_a_crash(start):
