@@ -98,7 +98,8 @@ def test_weights_in_flash_are_written_run_and_mended(micropython, tmp_path):
         ran = run(tmp_path, board, folder)
         assert (ran.stdout, ran.returncode) == ("light.kitchen off\n", 0), ran.stderr
         # A chip that is not what the addresses are of does not touch them.
-        said = flash(tmp_path, board, firmware, folder, "--context", 40, "--weights", "flash-mapped")
+        options = ("--weights", "flash-mapped", "--context", 40)
+        said = flash(tmp_path, board, firmware, folder, *options)
         assert "weights: flash, in blocks (flashed for ESP32S3, and this is" in said.stdout, said
         ran = run(tmp_path, board, folder)
         assert (ran.stdout, ran.returncode) == ("light.kitchen off\n", 0), ran.stderr
