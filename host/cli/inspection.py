@@ -14,6 +14,7 @@ from host.cli.console import Console
 from host.errors import ModelError
 from host.hardware import board as boards
 from host.hardware.board import Board
+from host.hardware.mmu import mapped_room
 from host.model import loading
 from host.model.checkpoint import Config, quantized_bytes, weight_shapes
 from host.model.loading import Format
@@ -21,7 +22,8 @@ from host.model.quantization.quantize import quantize
 from host.model.quantized import QuantizedModel
 from host.model.ranges import Ranges
 from host.parallel.boards import BoardSet
-from host.parallel.cost.estimate import PROMPT, find_fastest
+from host.parallel.cost.estimate import PROMPT, estimate, find_fastest
+from host.parallel.cost.reading import FLASH
 from host.parallel.fitting import (
     explain,
     find_fewest_chips,
@@ -29,7 +31,8 @@ from host.parallel.fitting import (
     find_obstacle,
     find_plans,
 )
-from host.parallel.parallelism import ANYWHERE
+from host.parallel.parallelism import ANYWHERE, FLASH_MAPPED
+from host.parallel.plan import Plan
 
 LINKS = ("uart", "espnow")  # the links for which numbers of chips are listed
 _MOST_TRIED = 20  # boards to try with weights in flash, if the model does not fit heaps
@@ -41,7 +44,8 @@ class Fit:
 
     problem: a line on why not; weights: where they are kept: heap, PSRAM, flash;
     tokens_per_second; first_token: seconds after a prompt of PROMPT tokens; limit: what takes most
-    of the time. None if it is not modelled.
+    of the time. None if it is not modelled. mapped_rate: tokens per second if chips map their
+    flash (--weights flash-mapped), None where none is read, or chips cannot.
     """
 
     chips: int
@@ -51,6 +55,7 @@ class Fit:
     tokens_per_second: float | None = None
     first_token: float | None = None
     limit: str | None = None
+    mapped_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +173,22 @@ def _check_fit(model: QuantizedModel, chips: int, board: Board, context: int, li
     if found is None:
         return Fit(chips, board.name, None)
     rate = found.latency.tokens_per_second
-    return Fit(chips, board.name, None, found.places, rate, found.first_token, found.limit)
+    mapped = _estimate_mapped(model, boards, found.plan) if FLASH in found.places else None
+    figures = rate, found.first_token, found.limit, mapped
+    return Fit(chips, board.name, None, found.places, *figures)
+
+
+def _estimate_mapped(model: QuantizedModel, boards: BoardSet, plan: Plan) -> float | None:
+    """Returns the tokens per second of the plan's strategy with flash that is mapped, None if the
+    boards cannot map it."""
+    if not all(map(mapped_room, boards.boards)):
+        return None
+    mapped = replace(boards, weights=FLASH_MAPPED)
+    try:
+        plan = mapped.plan(model, replace(plan.parallelism, weights=FLASH_MAPPED))
+    except ModelError:
+        return None
+    return estimate(plan, mapped).latency.tokens_per_second
 
 
 def _count_parameters(config: Config, shared: bool) -> int:
@@ -227,7 +247,16 @@ def _format_fit(cluster: Fit) -> str:
     return (
         f"fits, weights in {' and '.join(cluster.weights)}; {cluster.tokens_per_second:.2g} tokens"
         f" a second, the first {cluster.first_token:.2g} s after a prompt of {PROMPT}, most of"
-        f" each for {cluster.limit} (modelled)"
+        f" each for {cluster.limit} (modelled){_format_mapped(cluster)}"
+    )
+
+
+def _format_mapped(cluster: Fit) -> str:
+    if not cluster.mapped_rate:
+        return ""
+    return (
+        f"; {cluster.mapped_rate:.2g} with --weights flash-mapped (modelled; no real chip has"
+        " confirmed it)"
     )
 
 

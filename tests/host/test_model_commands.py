@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -126,7 +127,7 @@ def test_inspect_tells_whether_a_cluster_holds_it(
 def test_inspect_counts_boards_with_weights_in_flash(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = Config(64, 256, 8, 4, 4, VOCABULARY, 64)
+    config = Config(64, 256, 6, 4, 4, VOCABULARY, 64)
     path = write_gguf(random_checkpoint(config), tmp_path / "m.gguf", small_tokenizer())
     code, out, _ = printed(capsys, "inspect", path, "--json")
     found = json.loads(out)
@@ -139,6 +140,9 @@ def test_inspect_counts_boards_with_weights_in_flash(
                            "--link", "uart")  # fmt: skip
     assert code == 0
     assert "1 chip esp32s3: fits, weights in flash; " in " ".join(out.split())
+    told = r"flash; (\S+) tokens a second.* (\S+) with --weights flash-mapped"
+    rates = re.search(told, " ".join(out.split()))
+    assert rates and float(rates[1]) < float(rates[2]) < 3 * float(rates[1])
     assert "with weights in flash 1 chip over uart" in " ".join(out.split())
 
 
