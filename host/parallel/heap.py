@@ -34,6 +34,9 @@ FLASH_CODE = 3_450
 MAPPED_CODE = 3_300
 # What naming the best rows of a large vocabulary adds (firmware/compute/candidates.py).
 CANDIDATES_CODE = 1_000
+# What kernels of int8 caches add (host/build/int8_kernels.py): of machine code on boards, where it
+# is more than on simulated chips (tests/host/test_int8_kernels.py).
+INT8_CODE = 1_000
 # What firmware/links/ring.py adds.
 RING_CODE = 1_000
 # MicroPython's table of interned strings grows in blocks, each twice the size of the last one. The
@@ -171,6 +174,8 @@ def code_bytes(shape: Shape, place: str) -> int:
         code += SIGNING + _WINDOW * (shape.chips + 1)
     if count_candidates(shape.config.vocab_size):
         code += CANDIDATES_CODE
+    if shape.config.int8_kv:
+        code += INT8_CODE
     if shape.link.is_ring:
         code += RING_CODE
     return code

@@ -9,10 +9,12 @@ import pytest
 from bench.emulation.module import TARGETS, EmulatedModule
 from bench.native import NATIVE_SETS
 from host.build.int8_kernels import int8_kernels
+from host.build.kernels import kernel_source
 from host.build.machine_code.registry import KernelSet
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT, Ints
 from host.model.quantization.layers import score_limits
+from host.parallel.heap import INT8_CODE
 
 SIZES = (2, 6, 8, 16, 22, 24, 48, 64, 130)
 EXTREMES = (0, 1, -1, 127, 128, -128, -129, 255, 256, INT16_LIMIT - 1, INT16_LIMIT, -INT16_LIMIT)
@@ -114,3 +116,16 @@ def check_attention(kernels: EmulatedModule, size: int, seen: int) -> None:
         arithmetic.attention_weights(scores, _SHIFT, table), values
     )
     assert kernels.int32s(out, q.size).tolist() == expected.reshape(-1).tolist()
+
+
+@pytest.mark.parametrize("kernels", NATIVE_SETS, ids=lambda kernels: kernels.name)
+@pytest.mark.parametrize("size", [8, 12, 48])
+def test_plans_count_about_what_they_add_to_machine_code(kernels: KernelSet, size: int) -> None:
+    """Beside other kernels for heads of the size; wide ones are written out, with int8 or not."""
+    path = "firmware/compute/model_kernels.py"
+    sizes = []
+    for int8_kv in (False, True):
+        source = kernel_source([8], size, int8_kv=int8_kv)
+        module = EmulatedModule(source, path, kernels.mpy_arch, kernels, size)
+        sizes.append(sum(len(function.code) for function in module._functions.values()))
+    assert -1000 < sizes[1] - sizes[0] - INT8_CODE < 1100
