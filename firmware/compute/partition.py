@@ -28,6 +28,9 @@ from protocol.shard_layout import (
 
 _SECTOR_BITS = const(12)  # Partition.readblocks counts in blocks of 4,096 bytes
 _SECTOR = const(4095)
+# Bytes that entries of the dictionaries in Blocks take for each matrix while these grow: tables
+# that are too large for the gaps below go where matrices do.
+_ENTRIES = const(96)
 _SIZE = const(3)  # the index of the size in what Partition.info returns
 
 
@@ -97,19 +100,19 @@ def keep_matrices(blocks, weights, matvec, room):
                 found.append((at + places[QKV_WEIGHTS + i],) + shapes[i])
     at = u32(weights.vocabulary, len(weights.vocabulary) - PLACE_SIZE)
     found.append((at + places[VOCABULARY_WEIGHTS], layout["rows"], layout["dim"]))
-    kept, mapped, is_whole = [], blocks.mapped, True
-    below = filler(room) if room else None
+    kept, mapped, is_whole, left = [], blocks.mapped, True, room
     for place, rows, columns in found:
         size = matrix_bytes(rows, columns, padding, block)
         firsts = size and [rows * part[0] for part in matvec[columns]]
-        if 0 < size <= room:
+        if 0 < size <= left:
             kept.append((place, size, firsts))
-            room -= size
+            left -= size
         elif size and place + size <= len(mapped):
             kept.append((place, size, firsts, mapped))
         elif size:
             is_whole = False
     kept.sort()
+    below = filler(room + _ENTRIES * len(kept)) if room else None
     while kept:
         blocks.keep(*kept.pop())
     del below
