@@ -18,6 +18,7 @@ from bench.gateway_chip import GatewayBench
 from bench.kernels import figures_of_shapes
 from bench.recording import requests
 from bench.results import Label, Row
+from bench.stage_chip import StageBench
 from host.build.machine_code.registry import RV32IM, KernelSet
 from host.model.cache import load_quantized
 from host.model.quantized import QuantizedModel
@@ -87,6 +88,16 @@ def combining_figures(
     return bench.rows(_CHIPS, SHIPPED.stem)
 
 
+def stage_figures(folder: Path = FOLDER) -> Iterator[Row]:
+    """Rows of 5 chips that are stages of a pipeline with native kernels, with frames of version 2
+    and 3."""
+    model = _shipped()
+    recorded = requests(model, [BOS], _POSITION + 1)
+    for signed in (False, True):
+        bench = StageBench(model, recorded, [_POSITION], folder, signed=signed, kernels=RV32IM)
+        yield from bench.rows(_CHIPS, SHIPPED.stem)
+
+
 def link_figures() -> Iterator[Row]:
     """Returns rows of frames and bytes per token with the shipped model on 5 chips, measured."""
     model = _shipped()
@@ -125,6 +136,7 @@ def main() -> None:
         "native chip": bounded(native_chip_figures()),
         "gateway": bounded(gateway_figures()),
         "combining": combining_figures(),
+        "stages": stage_figures(),
         "links": link_figures(),
         "heap": heap_figures(),
     }

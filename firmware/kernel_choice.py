@@ -30,6 +30,7 @@ _MODULES = (
     ("firmware", "program"),
     ("firmware", "serve"),
     ("firmware", "exchange"),
+    ("firmware", "exchange_stage"),
     ("firmware", "exchange_line"),
 )
 # The module that is loaded last, if there is room for it.

@@ -8,8 +8,9 @@ residual stream, computes this chip's partial sums of the next phase, and writes
 contributes them, which bytecode sends; or, at the end of a step, the answer. In the same way it
 begins a STEP of the host for the next position of the current sequence. Everything else is left
 untouched for these modules: the first STEP of a sequence, STEPs and answers of several positions,
-STEPs of stages, repairs, pieces that came before, malformed frames, sums too long for a frame. At
-each start `exchange` must produce the same as they do (exchange_proof.py), or it is not used.
+repairs, pieces that came before, malformed frames, sums too long for a frame. At each start
+`exchange` must produce the same as they do (exchange_proof.py), or it is not used. What a stage of
+a pipeline does besides is in exchange_stage.py, whose `stage` then takes the place of `exchange`.
 """
 
 import sys
@@ -19,7 +20,7 @@ import micropython
 from uctypes import addressof
 
 from firmware.compute.program import count_frames, slots_of
-from firmware.compute.results import ANSWER, OTHER, PIECES
+from firmware.compute.results import ANSWER, ENDED, IDLE, OTHER, PIECES
 from protocol.compat import const
 from protocol.frame import TYPE
 from protocol.message_types import STEP
@@ -30,6 +31,7 @@ _POSITIONS = const(49)
 _ATTENTION_VALUES = const(50)
 _ENTER = const(-1)  # in the place of a frame's length
 _PLACE_WORDS = const(3)
+_PHASE = const(1)  # in a step's place
 
 
 @micropython.viper
@@ -69,20 +71,21 @@ def _exchanging(node, native):
     node._polled = (received,) + node._polled[1:]
     # In one tuple, for the reason given in firmware/compute/serve.py; exchange too, for a function
     # without globals need not set them, and set them back.
+    is_stage = hasattr(role, "handover")  # which a STEP leads to another stage, not to the host
     parts = (
-        link, role, native.block, exchange, received, poll, native.follow, native.due,
-        role.keep_sender, role.proceed,
+        link, role, native.block, native.run, received, poll, native.follow, native.due,
+        bool if is_stage else role.keep_sender, native.proceed if is_stage else role.proceed,
     )  # fmt: skip
 
     @micropython.native
     def exchanged():
-        link, role, block, exchange, received, poll, follow, due, keep_sender, proceed = parts
+        link, role, block, run, received, poll, follow, due, keep_sender, proceed = parts
         length = link.receive()
         if not length:
             role.on_idle()
             return False
         frame = link.frame
-        size = exchange(block, frame, length)
+        size = run(block, frame, length)
         if size == OTHER:
             received.frame, received.length = frame, length
             poll()
@@ -111,56 +114,67 @@ def install(node, programs):
     if outbox.signer and "protocol.hmac_pointers" not in sys.modules:
         return
     line = sys.modules.get("firmware.compute.exchange_line")
+    of_stages = sys.modules.get("firmware.compute.exchange_stage")
+    if bool(of_stages) != hasattr(role, "handover"):
+        return
     places = array("I", [0] * (_PLACE_WORDS * step.residual.positions))
     slots = slots_of(step.model)
     from firmware.compute import exchange_block
 
-    block, held, gives_logits = exchange_block.make_block(role, programs, places, line, exchange)
+    block, held, gives_logits = exchange_block.make_block(
+        role, programs, places, slots, exchange, line, of_stages
+    )
     del exchange_block
     _unload("exchange_block")  # before another comes
-    from firmware.compute import exchange_proof
+    if of_stages:
+        from firmware.compute import stage_proof as proof
 
-    native = _Native(role, block, places, slots)
+        native = of_stages.StageNative(role, block, places, slots, of_stages.stage)
+        native.sequences = held[-1]
+    else:
+        from firmware.compute import exchange_proof as proof
+
+        native = Native(role, block, places, slots, exchange)
     native.follow()
     passes = programs.passes
     several = passes.words[0] if passes else 1
-    if exchange_proof.is_right(role, native, exchange, line, several, gives_logits):
+    if proof.is_right(role, native, line, several, gives_logits):
         step.advance, step._contribute = native.advance, native.contribute
         node.poll = (line.exchanging if line else _exchanging)(node, native)
         count_frames(node, memoryview(block)[:4])
         node.exchanging = held  # a reference: the block has only their addresses
-    del exchange_proof
-    _unload("exchange_proof")
+    del proof
+    _unload("stage_proof" if of_stages else "exchange_proof")
     for name in ("_exchanging", "_Received", "_unload", "install", "count_frames", "slots_of"):
         globals().pop(name)  # frees the heap of what is not needed again
 
 
-class _Native:
+class Native:
     """Replaces a step's `advance` and `_contribute` by ones that call `exchange`.
 
-    due: what exchange gave a frame that came, for `advance`; block: its words; cache: of the
-    sequences whose STEPs it takes, None where it takes none.
+    run: `exchange`, or what takes its place; due: what it gave a frame that came, for `advance`;
+    block: its words; cache: of the sequences whose STEPs it takes, None where it takes none.
     """
 
-    def __init__(self, role, block, places, slots):
+    def __init__(self, role, block, places, slots, run):
         """places: what exchange goes by of a step's rows; slots: slots_of the model."""
         step, outbox = role.step, role.outbox
-        self.block, self.due = block, [0]
+        self.role, self.block, self.due, self.run = role, block, [0], run
         self.slots = slots = [
             (positions, values, addressof(positions), addressof(values))
             for positions, values in slots
         ]
-        self._parts = block, step.collective._frame, self.due, step.advance
+        self._parts = (
+            run, block, step.collective._frame, self.due, step.advance, step.place,
+        )  # fmt: skip
         self._rows = step, places, slots
         self._outbox, self._collective = outbox, step.collective
-        self.cache = step.model.cache if block[_POSITIONS] else None
 
     def follow(self):
         """Tells exchange of the current sequence, whose STEPs it takes."""
-        cache = self.cache
-        if cache:
-            positions, values, _, _ = self.slots[cache.index]
-            _set_sequence(self.block, cache.sequence_id, positions, values)
+        cache = self.role.step.model.cache
+        positions, values, _, _ = self.slots[cache.index]
+        _set_sequence(self.block, cache.sequence_id, positions, values)
 
     def contribute(self):
         """Computes and sends the partial sums of a step's first phase."""
@@ -171,8 +185,8 @@ class _Native:
             _, _, positions, values = slots[cache.index]
             places[at], places[at + 1], places[at + 2] = rows[2 * i + 1], positions, values
             at += 3
-        block, own, _, _ = self._parts
-        self.send(exchange(block, own, _ENTER))
+        run, block, own, _, _, _ = self._parts
+        self.send(run(block, own, _ENTER))
 
     def send(self, size):
         """Sends what exchange has written, if anything."""
@@ -186,10 +200,13 @@ class _Native:
     def advance(self):
         """Goes on with the step, as Step.advance does; returns whether it has ended without an
         answer of `exchange`."""
-        block, own, due, finish = self._parts
-        size = due[0] or exchange(block, own, 0)
+        run, block, own, due, finish, place = self._parts
+        size = due[0] or run(block, own, 0)
         due[0] = 0
         while size > 0 or size == PIECES:
             self.send(size)
-            size = exchange(block, own, 0)
+            size = run(block, own, 0)
+        if size and place[_PHASE] == ENDED:
+            place[_PHASE] = IDLE
+            return True
         return finish() if size else False

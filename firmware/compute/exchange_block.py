@@ -41,10 +41,10 @@ _PHASE_WORDS = const(8)
 _NOBODY = const(0xFFFFFFFF)
 
 
-def make_block(role, programs, places, line, exchange):
+def make_block(role, programs, places, slots, exchange, line, of_stages):
     """The words that exchange reads; what they point at and nothing else holds; and whether it
-    answers with logits. places: what it goes by of a step's rows; line: the module of serial
-    lines, if this chip has one."""
+    answers with logits. places: what it goes by of a step's rows; slots: slots_of the model; line,
+    of_stages: the modules of serial lines and of stages, where this chip has one, or is one."""
     outbox, step = role.outbox, role.step
     model, residual, collective = step.model, step.residual, step.collective
     norms = sys.modules["firmware.compute.norms"]
@@ -79,22 +79,29 @@ def make_block(role, programs, places, line, exchange):
             "table": frame_check._TABLE, "check_frame": core(frame_check.check_frame),
             "put_crc32": core(frame_check.put_crc32),
         })  # fmt: skip
-    if not hasattr(role, "handover"):  # as stages have
-        words.update(_answering(role, phases))
+    words.update(_answering(role, phases))
+    names = _WORDS
     if line:
         words.update(line.words(outbox.link))
-        words["exchange"] = core(exchange)
-    block = array("I", [0] * len(_WORDS))
-    for i, name in enumerate(_WORDS):
+        words["exchange"] = core(of_stages.stage if of_stages else exchange)
+    if of_stages:
+        names += of_stages._WORDS
+        words.update(of_stages.words(role, slots, exchange, line))
+        words["answer"] = 0  # until `stage` wants one
+    block = array("I", [0] * len(names))
+    for i, name in enumerate(names):
         word = words.get(name) or 0
         block[i] = word & 0xFFFFFFFF if isinstance(word, int) else addressof(word)
-    held = places, phases, words.get("counter"), words.get("scoring"), words.get("values")
+    held = (
+        places, phases, words.get("counter"), words.get("scoring"), words.get("values"),
+        words.get("sequences"),
+    )  # fmt: skip
     return block, held, bool(words.get("logits_end"))
 
 
 def _answering(role, phases):
-    """The words of STEPs that this chip answers itself, and not another stage behind it: with
-    logits where they are wanted of all its rows and have room."""
+    """The words of STEPs and their answers: with logits where they are wanted of all its rows and
+    have room."""
     step, outbox = role.step, role.outbox
     model, weights, vocabulary = step.model, step._weights, step.model.vocabulary
     words = {

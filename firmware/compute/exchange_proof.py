@@ -41,14 +41,14 @@ _TRIED = const(0x5A5A)  # a sequence that no host has begun yet
 _NUMBER = const(3)  # of its first collective
 
 
-def is_right(role, native, exchange, line, several, gives_logits):
+def is_right(role, native, line, several, gives_logits):
     """Whether exchange goes the usual way.
 
-    native: what firmware/compute/exchange.py puts in its place; exchange: the machine code; line:
-    the module of serial lines, if this chip has one; several: rows of the largest pass;
-    gives_logits: whether answers have logits.
+    native: what firmware/compute/exchange.py puts in its place; line: the module of serial lines,
+    if this chip has one; several: rows of the largest pass; gives_logits: whether answers have
+    logits.
     """
-    ways = [_Usual(role), _Native(role, native, exchange)]
+    ways = [_Usual(role), _Native(role, native, native.run)]
     if line:
         ways.append(_OnLine(role, native, line.take_line))
     steps = [(1, WANTS_BEST), (1, WANTS_LOGITS if gives_logits else WANTS_NOTHING)]
@@ -77,7 +77,7 @@ class _Usual:
 
 
 class _Native:
-    """The way of `exchange`; a STEP of several positions, or that of a stage, begins as ever."""
+    """The way of `exchange`; a STEP of several positions begins as ever."""
 
     def __init__(self, role, native, exchange):
         self._exchange = exchange
@@ -87,7 +87,7 @@ class _Native:
     def begin(self, frame, length):
         """As _Usual.begin."""
         native = self._native
-        if native.cache and frame[COUNT] == 1:
+        if frame[COUNT] == 1:
             native.follow()
             self.take(frame, HEADER_SIZE + length + TRAILER_SIZE[frame[VERSION]])
         else:

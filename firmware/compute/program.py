@@ -275,7 +275,7 @@ def start(node, load_passes=None):
     room = _LAYER_ROOM + _SLOT_ROOM * len(layers[0].caches or ())
     gc.collect()
     if gc.mem_free() < _ROOM + room * len(layers):
-        for name in ("program", "serve", "exchange", "exchange_line"):
+        for name in ("program", "serve", "exchange", "exchange_stage", "exchange_line"):
             if sys.modules.pop("firmware.compute." + name, None):
                 delattr(sys.modules["firmware.compute"], name)
         return False

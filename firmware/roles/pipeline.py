@@ -12,8 +12,16 @@ from firmware.compute.model import Model
 from firmware.node import Role
 from firmware.outbox import BadRequest
 from firmware.roles.all_reduce import Group
-from firmware.roles.handover import Handover
-from firmware.roles.step import Step
+from firmware.roles.handover import (
+    BEGUN,
+    HANDED,
+    MADE_MS,
+    NONE,
+    PENDING,
+    TAKEN,
+    Handover,
+)
+from firmware.roles.step import IDLE, PLACE_PHASE, Step
 from protocol.bitpack import bits_needed, pack
 from protocol.compat import const, ticks_diff, ticks_ms
 from protocol.fields import put_u16, u16
@@ -32,7 +40,6 @@ from protocol.messages import (
 )
 
 _HALF = const(0x8000)  # numbers wrap: one less than half the circle behind is older
-_NONE = const(-1)
 _HOST_ALONE = b"\xfe"
 
 
@@ -45,25 +52,38 @@ def make_role(outbox, weights, kernels):
 
 class BusyTime:
     """Measures the milliseconds that a stage is at work: on steps, and on messages between
-    them."""
+    them. began: when the step began that was begun last, of the clock in milliseconds."""
 
     def __init__(self):
-        self.ms = self._polled = 0
+        self.ms = self.began = self._polled = 0
 
-    def timed(self, poll, step):
-        """Returns a `poll` that measures its time; step: the Step, which may be under way."""
+    def timed(self, poll, step, handover):
+        """Returns a `poll` that measures its time, and notes when machine code has begun a step or
+        handed over its output; step: the Step, which may be under way; handover: the Handover."""
+        busy, place = self, step.place
 
         def timed_poll():
-            works = not step.is_idle()
-            began = self._polled if works else ticks_ms()
+            works = place[PLACE_PHASE] != IDLE
+            began = busy._polled if works else ticks_ms()
             came = poll()
-            self._polled = ticks_ms()
+            busy._polled = ticks_ms()
             if came or works:
-                # Shorter turns count on average: some of them end after a tick of the clock.
-                self.ms += ticks_diff(self._polled, began)
+                busy.note(began, handover)
             return came
 
         return timed_poll
+
+    def note(self, began, handover):
+        """Takes in that the stage has worked since `began`, in milliseconds."""
+        now, state = self._polled, handover.state
+        # Shorter turns count on average: some of them end after a tick of the clock.
+        self.ms += ticks_diff(now, began)
+        if state[BEGUN]:
+            state[BEGUN] = 0
+            self.began = began
+        if state[HANDED]:
+            state[HANDED] = 0
+            handover.note(now, ticks_diff(now, self.began))
 
 
 class Pipeline(Role):
@@ -89,14 +109,9 @@ class Pipeline(Role):
         self.handover = Handover(outbox, layout["next"] or _HOST_ALONE)
         self.busy = BusyTime()
         # In a group, only the first chip hands over the output, which all have.
-        self._is_first = layout["members"][0] == layout["chip"]
+        self.is_first = layout["members"][0] == layout["chip"]
         self._pending = bytearray(HEADER_SIZE + weights.request_size)
-        self._pending_length = 0  # of the STEP that waits in _pending, 0 for none
-        self._number = _NONE  # the number of the STEP begun last
-        self._began = 0
-        # Milliseconds that the finished step took whose output waits until the last one is
-        # acknowledged; _NONE if none waits.
-        self._made_ms = _NONE
+        self._state = self.handover.state
         if hasattr(outbox.link, "install"):
             outbox.link.install(self._group.collective)
 
@@ -107,14 +122,13 @@ class Pipeline(Role):
 
     def timed(self, poll):
         """Returns the node's `poll`, timed."""
-        return self.busy.timed(poll, self.step)
+        return self.busy.timed(poll, self.step, self.handover)
 
     def forget(self):
         """Drops the steps of the last session."""
         self.handover.forget()
         self.step.forget()
-        self._pending_length = self.busy.ms = 0
-        self._number = self._made_ms = _NONE
+        self.busy.ms = 0
 
     def on_idle(self):
         """Asks for missing contributions, and sends the output again if its timeout has passed."""
@@ -125,7 +139,7 @@ class Pipeline(Role):
         self._begin_pending()
 
     def _is_free(self):
-        return self.step.is_idle() and self._made_ms == _NONE
+        return self.step.is_idle() and self._state[MADE_MS] == NONE
 
     def _on_contribution(self, frame, length):
         if self._group.collective.take(frame, length) and not self.step.is_idle():
@@ -144,20 +158,21 @@ class Pipeline(Role):
     def _on_step(self, frame, length):
         if length < STEP_DATA - HEADER_SIZE or frame[LAYER] != self.step.first_layer:
             return
-        behind = self._number - u16(frame, STEP_NUMBER) & 0xFFFF
-        if self._number != _NONE and behind < _HALF:
+        taken = self._state[TAKEN]
+        behind = taken - u16(frame, STEP_NUMBER) & 0xFFFF
+        if taken != NONE and behind < _HALF:
             self._acknowledge(frame)
         elif self._is_free():
             self._begin(frame, length)
         elif length <= len(self._pending) - HEADER_SIZE:
             self._pending[: HEADER_SIZE + length] = memoryview(frame)[: HEADER_SIZE + length]
-            self._pending_length = length
+            self._state[PENDING] = length
 
     def _begin_pending(self):
         """Begins the STEP that waits, if no other is under way."""
-        length = self._pending_length
+        length = self._state[PENDING]
         if length and self._is_free():
-            self._pending_length = 0
+            self._state[PENDING] = 0
             self._begin(self._pending, length)
 
     def _acknowledge(self, frame):
@@ -172,10 +187,10 @@ class Pipeline(Role):
             outbox.broadcast(answer, ACK_SIZE)
 
     def _begin(self, frame, length):
-        self._number = number = u16(frame, STEP_NUMBER)
+        self._state[TAKEN] = number = u16(frame, STEP_NUMBER)
         self._acknowledge(frame)
         frame[SRC] = HOST  # errors go to the host
-        self._began = ticks_ms()
+        self.busy.began = ticks_ms()
         # STEPs are numbered through all sequences, and so are their collectives.
         first = number * 2 * len(self.step.model.layers) & 0xFFFF
         try:
@@ -197,15 +212,16 @@ class Pipeline(Role):
             step.abort()
             self.outbox.send_failure(step.request, error)
             return
-        self._made_ms = ticks_diff(ticks_ms(), self._began)
+        self._state[MADE_MS] = ticks_diff(ticks_ms(), self.busy.began)
         self._hand_over()
 
     def _hand_over(self):
         """Hands over what was made, if that of the step before has been taken."""
-        made_ms = self._made_ms
-        if made_ms == _NONE or self.handover.is_pending():
+        state = self._state
+        made_ms = state[MADE_MS]
+        if made_ms == NONE or self.handover.is_pending():
             return
-        self._made_ms = _NONE
+        state[MADE_MS] = NONE
         outbox, began = self.outbox, ticks_ms()
         try:
             size = self._write_output()
@@ -214,7 +230,7 @@ class Pipeline(Role):
             return
         if size:
             step_ms = made_ms + ticks_diff(ticks_ms(), began)
-            self.handover.send(outbox.answer[TYPE], size, self._number, step_ms)
+            self.handover.send(outbox.answer[TYPE], size, state[TAKEN], step_ms)
 
     def _write_output(self):
         """Writes the step's output, with its type, into the outbox's answer.
@@ -226,13 +242,13 @@ class Pipeline(Role):
             if not step.has_answer():
                 return 0
             return step.write_answer(outbox.clear_answer(), outbox.boot_id)
-        if not self._is_first:
+        if not self.is_first:
             return 0
         output, request, values = outbox.clear_answer(), step.request, step.residual.values
         begin_answer(request, output, 0)
         output[TYPE] = STEP
         output[LAYER] = step.first_layer + len(step.model.layers)
-        put_u16(output, STEP_NUMBER, self._number)
+        put_u16(output, STEP_NUMBER, self._state[TAKEN])
         count = request[COUNT] * step.residual.dim
         output[STEP_BITS] = bits = bits_needed(values, count)
         return STEP_DATA - HEADER_SIZE + pack(output, STEP_DATA, values, count, bits)

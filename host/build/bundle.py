@@ -50,7 +50,8 @@ TWINS = (
     "protocol/frame_check.py", "protocol/sums.py", "protocol/hmac_pointers.py",
     "firmware/compute/kernels.py", "firmware/compute/norms.py", KERNELS,
     "firmware/compute/program.py", "firmware/compute/serve.py",
-    "firmware/compute/exchange.py", "firmware/compute/exchange_line.py",
+    "firmware/compute/exchange.py", "firmware/compute/exchange_stage.py",
+    "firmware/compute/exchange_line.py",
 )  # fmt: skip
 _OF_RESIDUAL = (
     "firmware/compute/norms.py", "protocol/bitunpack_pointers.py", "protocol/sums.py",
@@ -58,6 +59,7 @@ _OF_RESIDUAL = (
 # The calls of programs, which an exchange runs, contain addresses of weights.
 _PROGRAM, _EXCHANGE = "firmware/compute/program.py", "firmware/compute/exchange.py"
 _EXCHANGE_LINE = "firmware/compute/exchange_line.py"  # of chips with a line of their own
+_EXCHANGE_STAGE = "firmware/compute/exchange_stage.py"  # of stages of a pipeline
 # Only for chips with weights in flash.
 _OF_FLASH = (
     "firmware/compute/blocks.py", "firmware/compute/partition.py", "firmware/compute/several.py",
@@ -126,14 +128,11 @@ def chip_files(
     }
     files |= {BOOT: (SOURCES / "firmware" / BOOT).read_bytes(), "main.py": _START}
     if kernels:
-        exchanges_natively = plan.strategy.keeps_residual and not (shard.elements or in_flash)
         is_left_out = {
-            **dict.fromkeys(_OF_RESIDUAL, not plan.strategy.keeps_residual),
+            **_list_exchange_parts(plan, shard),
             **dict.fromkeys(_OF_SIGNING, not plan.link.signed),
             **dict.fromkeys(_OF_LINES, not answers_on_line),
-            _PROGRAM: in_flash, _EXCHANGE: not exchanges_natively,
-            _EXCHANGE_LINE: not exchanges_natively or plan.link.kind != "uart",
-            _FRAME_CHECK: checks_headers, _FRAMING: not has_line,
+            _PROGRAM: in_flash, _FRAME_CHECK: checks_headers, _FRAMING: not has_line,
         }  # fmt: skip
         twins = {path: sources[path] for path in TWINS if not is_left_out.get(path)}
         native = native_files({**twins, **passes}, kernels, model.config.head_dim)
@@ -152,6 +151,19 @@ def _list_unused(plan: Plan, chip: int, has_passes: bool) -> tuple[str, ...]:
     several positions a pass."""
     unused = () if plan.block(chip) else _OF_FLASH
     return unused + (() if plan.maps(chip) else (_MAPPING,)) + (() if has_passes else (_PASSES,))
+
+
+def _list_exchange_parts(plan: Plan, shard: Shard) -> dict[str, bool]:
+    """Returns the modules for what chips exchange natively, and whether this chip does without
+    each."""
+    keeps_residual = plan.strategy.keeps_residual
+    is_other = not keeps_residual or bool(shard.elements or plan.block(shard.chip))
+    return {
+        **dict.fromkeys(_OF_RESIDUAL, not keeps_residual),
+        _EXCHANGE: is_other,
+        _EXCHANGE_LINE: is_other or plan.link.kind != "uart",
+        _EXCHANGE_STAGE: is_other or plan.strategy.role != "pipeline",
+    }
 
 
 def _pass_kernels(

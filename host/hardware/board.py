@@ -153,19 +153,19 @@ class Board:
             raise BoardError(f"{self.name} has no serial line with a speed: leave --line-baud out")
         return dataclasses.replace(self, uart=dataclasses.replace(self.uart, baud=baud))
 
-    def python_heap(self, link: str, reduce: str = "host", *, is_signed: bool = True) -> int:
+    def python_heap(self, link: str, whose: str = "host", *, is_signed: bool = True) -> int:
         """Returns the bytes to which MicroPython's heap can grow beside our firmware; on a gateway
         it has `gateway_code` bytes less.
 
-        link: "uart", "espnow" or "ring"; reduce: who adds up partial sums, "host" or "chips";
-        is_signed: whether frames are signed. Raises BoardError for a link that the board lacks.
+        link: "uart", "espnow" or "ring"; whose: the `code` of a Parallelism; is_signed: whether
+        frames are signed. Raises BoardError for a link that the board lacks.
         """
         wifi_kb = self.radio.wifi_kb if link == "espnow" else 0
         if self.fixed_heap is not None:
             return self.fixed_heap
         if self.psram_kb:
             return ram.psram_heap(self.psram_kb)
-        of_link = self._machine_code(reduce)
+        of_link = self._machine_code(whose)
         code = of_link["uart"] + ram.RING_CODE if link == "ring" else of_link[link]
         code += 0 if is_signed else ram.UNSIGNED_CODE[self._kernels]
         return ram.internal_heap(self.ram_kb, self.code_kb, wifi_kb, code)
@@ -173,7 +173,7 @@ class Board:
     def planned_heap(
         self,
         link: str,
-        reduce: str = "host",
+        whose: str = "host",
         *,
         is_signed: bool = True,
         mtu: int | None = None,
@@ -183,23 +183,23 @@ class Board:
         Plans count in simulated chips, so this is not quite `python_heap`, whose parameters and
         errors it has. mtu: of the radio, if not the shortest.
         """
-        heap = self.python_heap(link, reduce, is_signed=is_signed)
+        heap = self.python_heap(link, whose, is_signed=is_signed)
         return heap if self.fixed_heap is not None else ram.planned(heap, link, mtu)
 
-    def gateway_code(self, reduce: str = "host") -> int:
+    def gateway_code(self, whose: str = "host") -> int:
         """Returns by how many bytes a gateway's heap is smaller, because of machine code that only
         a gateway needs."""
         if self.fixed_heap is not None or self.psram_kb:
             return 0
-        of_code = self._machine_code(reduce)
+        of_code = self._machine_code(whose)
         return of_code["gateway"] - of_code["espnow"]
 
     @property
     def _kernels(self) -> str:
         return native_kernels(self.chip) or "viper"
 
-    def _machine_code(self, reduce: str) -> Mapping[str, int]:
-        return ram.MACHINE_CODE[self._kernels][reduce]
+    def _machine_code(self, whose: str) -> Mapping[str, int]:
+        return ram.MACHINE_CODE[self._kernels][whose]
 
 
 def folders() -> list[Path]:

@@ -83,9 +83,9 @@ class BoardSet:
         """Returns the bytes of each chip's heap that plans may count with."""
         if self.heap is not None:
             return [self.heap] * len(self.boards)
-        reduce, link = parallelism.reduce, self.link
+        code, link = parallelism.code, self.link
         return [
-            board.planned_heap(self.kind, reduce, is_signed=self.signed, mtu=link.mtu)
+            board.planned_heap(self.kind, code, is_signed=self.signed, mtu=link.mtu)
             for board in self.boards
         ]
 
@@ -106,7 +106,7 @@ class BoardSet:
         heaps, wired = self.heaps(parallelism), replace(self, kind="uart").heaps(parallelism)
         link = self.link
         if link.has_radio and self.heap is None:
-            link = replace(link, gateway_code=self.boards[0].gateway_code(parallelism.reduce))
+            link = replace(link, gateway_code=self.boards[0].gateway_code(parallelism.code))
 
         def make(kept: list[int], spared: list[int]) -> Plan:
             return partition(
@@ -183,14 +183,14 @@ def plan_alike(
     boards; without known boards, heaps have no bound. Raises ModelError if it does not fit."""
     if not known:
         return partition(model, chips, context, parallelism=parallelism, link=link)
-    reduce, is_signed = parallelism.reduce, link.signed
+    whose, is_signed = parallelism.code, link.signed
     least = min(
-        board.planned_heap(link.kind, reduce, is_signed=is_signed, mtu=link.mtu)
+        board.planned_heap(link.kind, whose, is_signed=is_signed, mtu=link.mtu)
         for board in known
     )
-    on_line = min(board.planned_heap("uart", reduce, is_signed=is_signed) for board in known)
+    on_line = min(board.planned_heap("uart", whose, is_signed=is_signed) for board in known)
     if link.has_radio:
-        code = max(board.gateway_code(reduce) for board in known)
+        code = max(board.gateway_code(whose) for board in known)
         link = replace(link, gateway_code=code)
 
     def make(kept: list[int], spared: list[int], room: int) -> Plan:

@@ -92,6 +92,14 @@ class Parallelism:
     slots: int = 0
     weights: str = HEAP
 
+    @property
+    def code(self) -> str:
+        """Whose machine code chips have beside all others': "host" where that adds up, "chips",
+        "gather" or "stages" (host/hardware/ram.py)."""
+        if self.strategy != "tensor":
+            return "stages"
+        return "gather" if self.exchange == ALL_GATHERED else self.reduce
+
 
 UART = Link()
 HOST_REDUCE = Parallelism()

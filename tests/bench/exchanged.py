@@ -56,6 +56,7 @@ EPOCH = 0x8123
 OTHER, FINISH, PIECES, ENTER = -1, -2, -3, -1
 ANSWER = 1 << 16
 ATTENTION, FEED_FORWARD, IDLE = range(3)
+ENDED = 4
 _LIMIT = 32767
 
 
@@ -102,28 +103,46 @@ class Python:
         while self.phase != IDLE and self.collective.done:
             if self.phase == FEED_FORWARD and self.layer + 1 == LAYERS:
                 return True
-            rows = len(self.positions)
-            total = np.array(self.collective.result[: rows * DIM]).reshape(rows, DIM)
-            factors, _ = numbers_of(2 * self.layer + self.phase)
-            self.residual[:rows] = add_residual(self.residual[:rows], total, factors)
-            if self.phase == FEED_FORWARD:
-                for row, position in enumerate(self.positions):
-                    self.held[row][self.layer] += self.held[row][self.layer] == position
-                self.layer += 1
-            self.phase ^= 1
-            self._contribute()
+            self.go_on()
         return False
+
+    def go_on(self) -> None:
+        """Adds a sum that is not the step's last, and contributes to the next."""
+        self._add_sum()
+        self.phase ^= 1
+        self.layer += self.phase == ATTENTION
+        self._contribute()
+
+    def _add_sum(self) -> None:
+        rows = len(self.positions)
+        total = np.array(self.collective.result[: rows * DIM]).reshape(rows, DIM)
+        factors, _ = numbers_of(2 * self.layer + self.phase)
+        self.residual[:rows] = add_residual(self.residual[:rows], total, factors)
+        if self.phase == FEED_FORWARD:
+            for row, position in enumerate(self.positions):
+                self.held[row][self.layer] += self.held[row][self.layer] == position
 
     def answer(self, request: bytes, has_rows: bool = True) -> bytes:
         """Ends the step of a STEP frame with its last sum; the frame of its answer."""
-        total = np.array(self.collective.result[:DIM])[None]
-        factors, _ = numbers_of(2 * self.layer + self.phase)
-        self.residual[:1] = add_residual(self.residual[:1], total, factors)
-        self.held[0][self.layer] += self.held[0][self.layer] == self.positions[0]
+        self.end()
+        answer = bytearray(LONGEST)
+        kind, length = self.write_answer(request, answer, has_rows)
+        number = request[4] | request[5] << 8
+        write_header(answer, 3 if self.signer else 2, kind, CHIP, HOST, number, length)
+        return bytes(answer[: append_trailer(answer, length, self.signer)])
+
+    def end(self) -> None:
+        """Ends the step with its last sum."""
+        self._add_sum()
         self.layer, self.phase = LAYERS, IDLE
+
+    def write_answer(
+        self, request: bytes, answer: bytearray, has_rows: bool = True
+    ) -> tuple[int, int]:
+        """Writes the answer to a STEP frame whose step has ended; its type, and its payload's
+        length."""
         _, gain = numbers_of(2 * LAYERS)
         logits = rms_normalize(self.residual[:1], gain, _LIMIT)[0] * 1000
-        answer = bytearray(LONGEST)
         begin_answer(request, answer, BOOT_ID)
         kind, length = ACK, ACK_SIZE
         if has_rows and request[STEP_WANTS] == WANTS_BEST:
@@ -137,9 +156,7 @@ class Python:
             put_u16(answer, LOGITS_FIRST_ROW, FIRST_ROW)
             answer[LOGITS_SHIFT] = EXPONENT
             answer[LOGITS_DATA : LOGITS_DATA + 2 * DIM] = logits.astype("<i2").tobytes()
-        number = request[4] | request[5] << 8
-        write_header(answer, 3 if self.signer else 2, kind, CHIP, HOST, number, length)
-        return bytes(answer[: append_trailer(answer, length, self.signer)])
+        return kind, length
 
     def _contribute(self) -> None:
         rows = len(self.positions) if self.has_part[self.phase] else 0
@@ -312,8 +329,9 @@ class Exchanging:
 
 
 def contribution(
-    chip: int, number: int, values: list[int], signer: Signer | None = None, room: int = ROOM
-) -> list[bytes]:
+    chip: int, number: int, values: list[int], signer: Signer | None = None, room: int = ROOM,
+    epoch: int = EPOCH,
+) -> list[bytes]:  # fmt: skip
     """The frames with which another member contributes."""
     frames: list[bytes] = []
 
@@ -322,7 +340,7 @@ def contribution(
         frames.append(bytes(frame[: append_trailer(frame, length, signer)]))
 
     collective = Collective(chip, MEMBERS, ROWS * DIM, BITS, room, send, 1)
-    collective.start(EPOCH, number)
+    collective.start(epoch, number)
     collective.all_reduce(memoryview(array("i", values)), len(values))
     return frames
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from protocol.message_types import REPAIR
 from tests.bench.exchanged import (
     CHIP,
     DIM,
+    ENDED,
     EPOCH,
     FINISH,
     LAYERS,
@@ -70,9 +72,9 @@ XTENSA = {
 
 def made(
     processor: type[Processor], key: bytes, has_part: tuple[bool, bool], in_passes: bool = False,
-    **answering: bool,
-) -> Exchanging:  # fmt: skip
-    """The member on a core of this kind."""
+    kind: Any = Exchanging, **answering: bool,
+) -> Any:  # fmt: skip
+    """The member on a core of this kind; kind: what makes one of a core."""
     core, is_rv32 = processor(), processor is Rv32
     modules = RV32 if is_rv32 else XTENSA
     writers = {name: getattr(modules[of], name.lstrip("_")) for name, of in ITEMS.items()}
@@ -85,7 +87,7 @@ def made(
         kernels[name] = core.memory.placed(asm.assemble())
     constants = core.memory.placed(TABLE) if key else 0
     states = states_of(core, kernels["authenticate"], constants, key) if key else 0
-    return Exchanging(
+    return kind(
         core, kernels.pop("exchange"), kernels, states, constants,
         lambda: core.registers[10 if is_rv32 else 2], has_part, in_passes, chips=CHIPS,
         **answering,
@@ -164,11 +166,12 @@ def run_steps(
                 results = [result for result in results if result]
                 again = chip.memory()
                 assert chip.run(frame) == OTHER and chip.memory() == again
-        # The last sum is added, and the step ended, by the node.
-        assert results == [FINISH] and chip.run(b"", 0) == FINISH
+        # What comes of the step is for a stage to hand over, which then ends it.
+        assert results == [FINISH] and chip.ints("place", 3) == [LAYERS, ENDED, rows]
         number += 2 * LAYERS
-        python.phase = 2
+        python.end()
         chip.write("place", python.layer, 2, rows)
+        same(chip, python)
         assert chip.run(b"", 0) == 0
         results = []
         for row in range(rows):  # what the next step's caches are to hold

@@ -170,7 +170,7 @@ def test_a_boards_heap_is_what_its_strategy_leaves(model, reduce):
         found = heap(model, "--board", name, "--reduce", reduce)
         assert found == load(name).planned_heap("espnow", reduce)
     staged = heap(model, "--board", "esp32c3", "--parallel", "pipeline")
-    assert staged == load("esp32c3").planned_heap("espnow", "chips")
+    assert staged == load("esp32c3").planned_heap("espnow", "stages")
 
 
 def boards(*options, ports="/dev/a"):

@@ -8,15 +8,17 @@ import pytest
 
 from bench.emulation.mpy import machine_code
 from bench.native import NATIVE_SETS
+from firmware.roles import handover
 from host.build.bundle import NATIVE, chip_files, chip_module
 from host.build.machine_code import exchange_words
+from host.build.machine_code.exchange_words import STAGE_WORDS
 from host.build.machine_code.exchange_words import WORDS as EXCHANGE_WORDS
 from host.build.machine_code.frames import WORDS
 from host.build.packages import chip_path
 from host.hardware.board import load
 from host.hardware.ram import IDF, MACHINE_CODE, PSRAM_OVERHEAD_KB, RING_CODE, UNSIGNED_CODE
-from host.parallel.parallelism import REDUCERS
-from tests.plans import tensor_plan
+from host.parallel.parallelism import ALL_GATHERED
+from tests.plans import staged_plan, tensor_plan
 from tests.shipped import shipped_model
 from tests.simulation.launch import REPOSITORY
 
@@ -27,7 +29,12 @@ ALL = [
 ]  # fmt: skip
 PLACES = {"uart": ["links/uart"], "espnow": ["links/espnow"]}
 PLACES["gateway"] = [*PLACES["uart"], *PLACES["espnow"], "links/gateway"]
-ROLES = {"host": ["roles/host_reduce"], "chips": ["compute/norms", "roles/pipeline"]}
+ROLES = {
+    "host": ["roles/host_reduce"],
+    "chips": ["compute/norms", "roles/all_reduce"],
+    "gather": ["compute/norms", "roles/all_gather"],
+    "stages": ["compute/norms", "roles/pipeline"],
+}
 SETS = {"viper": None, **{kernels.name: kernels for kernels in NATIVE_SETS}}
 ABOVE = 0.05  # by how much the figure may be above what it is for the shipped model
 
@@ -60,10 +67,14 @@ def bytes_of(name, reduce, place, is_signed):
     """With native kernels in place of the same modules' own, where they are longer."""
     kernels = SETS[name]
     arch = kernels.mpy_arch if kernels else "xtensawin"
-    plan = tensor_plan(
-        shipped_model(), 5, 64, reduce=reduce, heap=1 << 22,
-        mtu=None if place == "uart" else 250, signed=is_signed,
-    )  # fmt: skip
+    like = {"heap": 1 << 22, "mtu": None if place == "uart" else 250, "signed": is_signed}
+    if reduce == "stages":
+        plan = staged_plan(shipped_model(), 5, 5, 64, **like)
+    else:
+        more = {"exchange": ALL_GATHERED} if reduce == "gather" else {}
+        plan = tensor_plan(
+            shipped_model(), 5, 64, reduce="host" if reduce == "host" else "chips", **more, **like
+        )
     files = chip_files(shipped_model(), plan, plan.shards[place == "espnow"], arch, {}, kernels)
     modules = [f"firmware/{module}" for module in [*ALL, *PLACES[place], *ROLES[reduce]]]
     modules += ["protocol/session"] if is_signed else []
@@ -78,7 +89,7 @@ def bytes_of(name, reduce, place, is_signed):
     return max(total(own), total(loaded))
 
 
-@pytest.mark.parametrize("reduce", REDUCERS)
+@pytest.mark.parametrize("reduce", ROLES)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", SETS)
 def test_plans_count_with_the_longer_machine_code(name, reduce, place):
@@ -91,7 +102,7 @@ def test_plans_count_with_the_longer_machine_code(name, reduce, place):
 def test_frames_that_are_not_signed_take_so_much_machine_code_more(name):
     more = [
         bytes_of(name, reduce, place, False) - bytes_of(name, reduce, place, True)
-        for reduce in REDUCERS
+        for reduce in set(ROLES) - {"gather"}
         for place in PLACES
     ]
     assert max(more) <= UNSIGNED_CODE[name] <= 1.05 * max(0, *more)
@@ -106,7 +117,7 @@ def test_a_ring_adds_the_machine_code_of_its_link():
     assert board.python_heap("ring", "chips") == board.python_heap("uart", "chips") - RING_CODE
 
 
-@pytest.mark.parametrize("reduce", REDUCERS)
+@pytest.mark.parametrize("reduce", ROLES)
 def test_machine_code_and_wifi_leave_the_rest_of_a_boards_ram(reduce):
     for name, kernels in (("esp32s2", "viper"), ("esp32s3", "pie"), ("esp32c3", "rv32im")):
         board = load(name)
@@ -158,7 +169,7 @@ def test_chips_fill_every_word_of_the_block_of_exchange():
     """Those of both rounds and of what a chip has for its version of frames among them."""
     trees = [
         ast.parse((REPOSITORY / "firmware" / "compute" / f"{module}.py").read_text())
-        for module in ("exchange_block", "exchange_line")
+        for module in ("exchange_block", "exchange_line", "exchange_stage")
     ]
     filled = {
         key.value
@@ -172,14 +183,21 @@ def test_chips_fill_every_word_of_the_block_of_exchange():
     filled -= {"scoring", "values"}  # which are only held
     rounds = {name + suffix for name in ("total", "own", "round") for suffix in ("", "_1")}
     spare = {"spare", "spare_1", "spare_2", *(f"line_state_{place}" for place in range(4))}
-    assert filled | rounds | spare | set(COUNTS) == set(EXCHANGE_WORDS)
+    assert filled | rounds | spare | set(COUNTS) == set(STAGE_WORDS)
     assert list(EXCHANGE_WORDS[:4]) == COUNTS
     given = given_in("exchange")
     for name in ("sequence", "positions", "attention_values"):
         assert EXCHANGE_WORDS[given[f"_{name.upper()}"].args[0].value] == name
 
 
+def test_machine_code_and_bytecode_know_a_stages_words_by_the_same_places():
+    for name, place in exchange_words.Stage.__members__.items():
+        assert place == 4 * getattr(handover, name)
+    assert 4 * len(exchange_words.Stage) == 4 * handover.STATE_WORDS
+
+
 def test_machine_code_and_bytecode_of_exchanges_have_the_same_results():
     given = {name: eval(ast.unparse(value.args[0])) for name, value in given_in("results").items()}
     assert given == {"OTHER": exchange_words.OTHER, "PIECES": exchange_words.PIECES,
-                     "ANSWER": exchange_words.ANSWER}  # fmt: skip
+                     "ANSWER": exchange_words.ANSWER, "ENDED": exchange_words.ENDED,
+                     "IDLE": exchange_words.IDLE}  # fmt: skip

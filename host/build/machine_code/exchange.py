@@ -120,7 +120,7 @@ def _check(code: CommonCode) -> None:
     code.load8("t0", FRAME, VERSION)
     code.get("t1", "version")
     code.branch("t0", "!=", "t1", "other")
-    _check_length(code)
+    check_length(code)
     code.load8("t0", FRAME, TYPE)
     code.branch_number("t0", "!=", STEP, "no step")
     request.check(code)
@@ -155,7 +155,7 @@ def _check(code: CommonCode) -> None:
     code.label("checked")
 
 
-def _check_length(code: CommonCode) -> None:
+def check_length(code: CommonCode) -> None:
     """The frame's own, and its checksum; B = its payload's."""
     code.load16(B, FRAME, LENGTH, "t0")
     code.get("t1", "version")

@@ -7,6 +7,7 @@ from host.build.machine_code import exchange_signed as signed
 from host.build.machine_code.common import CommonCode
 from host.build.machine_code.exchange_rows import find_phase, normalize
 from host.build.machine_code.exchange_words import (
+    ENDED,
     FRAME,
     IDLE,
     LIMIT,
@@ -43,11 +44,11 @@ _BELOW = -32768  # less than any logit
 
 def check(code: CommonCode) -> None:
     """Goes to "finish" unless the step at A is of one position, and ends with an answer of one
-    frame: an ACK, the two best tokens, or logits."""
+    frame: an ACK, the two best tokens, or logits; or has none."""
+    code.get("t1", "answer")
+    code.branch_number("t1", "==", 0, "answerable")
     code.load("t0", A, ROWS)
     code.branch_number("t0", "!=", 1, "finish")
-    code.get("t1", "answer")
-    code.branch_number("t1", "==", 0, "finish")
     signed.check_counter(code, "finish")
     code.get("t1", "request")
     code.load8("t0", "t1", STEP_WANTS)
@@ -68,11 +69,14 @@ def check(code: CommonCode) -> None:
 
 def write(code: CommonCode) -> None:
     """Ends the step at A, and writes its answer but for the trailer; its address is in FRAME, its
-    bytes so far in A, and C = 0."""
+    bytes so far in A, and C = 0. One without an answer has ended then, and goes to "finish"."""
     find_phase(code)  # behind the last layer's is the vocabulary's
+    code.get(FRAME, "answer")
+    code.number("t0", ENDED)
+    code.store("t0", A, PHASE)
+    code.branch_number(FRAME, "==", 0, "finish")
     code.number("t0", IDLE)
     code.store("t0", A, PHASE)
-    code.get(FRAME, "answer")
     code.get(ROUND, "request")
     for place, in_answer in COPIED:
         code.load8("t0", ROUND, place)

@@ -45,6 +45,17 @@ def check(code: CommonCode) -> None:
     code.get("t1", "chip")
     code.branch("t0", "!=", "t1", "other")
     code.label("for all")
+    check_request(code)
+    _check_collective(code)
+    check_position(code)
+    check_size(code)
+    _check_answered(code)
+    code.number(C, 0)
+
+
+def check_request(code: CommonCode) -> None:
+    """That no step is under way, and the frame wants one position taken through this group's
+    layers."""
     code.get("t1", "place")
     code.load("t0", "t1", PHASE)
     code.branch_number("t0", "!=", IDLE, "other")
@@ -55,11 +66,10 @@ def check(code: CommonCode) -> None:
     code.load8("t0", FRAME, messages.LAYER)
     code.get("t1", "first_layer")
     code.branch("t0", "!=", "t1", "other")
-    _check_collective(code)
-    code.load16("t0", FRAME, POSITION, "t1")
-    code.get("t1", "context")
-    code.branch("t0", ">=u", "t1", "other")
-    _check_cache(code)
+
+
+def check_size(code: CommonCode) -> None:
+    """That B bytes of payload are those of a residual stream of as many bits as it says."""
     code.load8("t0", FRAME, STEP_BITS)
     code.add("t1", "t0", -1)
     code.branch_number("t1", ">=u", 32, "other")
@@ -69,8 +79,6 @@ def check(code: CommonCode) -> None:
     code.shift("t0", "t0", -3)
     code.add("t0", "t0", STEP_DATA - HEADER_SIZE)
     code.branch("t0", "!=", B, "other")
-    _check_answered(code)
-    code.number(C, 0)
 
 
 def _check_collective(code: CommonCode) -> None:
@@ -88,8 +96,11 @@ def _check_collective(code: CommonCode) -> None:
     code.branch("t0", "!=", "t1", "other")
 
 
-def _check_cache(code: CommonCode) -> None:
-    """That the last layer's holds the positions before t0."""
+def check_position(code: CommonCode) -> None:
+    """That the context reaches the position, and that the last layer's cache holds all before."""
+    code.load16("t0", FRAME, POSITION, "t1")
+    code.get("t1", "context")
+    code.branch("t0", ">=u", "t1", "other")
     code.get("t1", "positions")
     code.get("t2", "layers")
     code.shift("t2", "t2", 2)

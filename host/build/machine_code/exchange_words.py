@@ -7,6 +7,7 @@ from enum import IntEnum
 from host.build.machine_code.frames import block_words
 
 WORDS = block_words("exchange_block")
+STAGE_WORDS = WORDS + block_words("exchange_stage")
 
 # Registers: the frame that came, later other things; the words of a collective; changing use.
 FRAME, ROUND, A, B, C = "k1", "k2", "k3", "k4", "k5"
@@ -26,9 +27,25 @@ LEFT, MADE_FOR, COUNT, AGAIN, ARRIVED = range(0, 20, 4)
 # Into a step's place (firmware/roles/step.py).
 LAYER, PHASE, ROWS = range(0, 12, 4)
 ATTENTION, FEED_FORWARD, IDLE = range(3)
+# More phases, which machine code alone sets: a stage's STEP was taken in; all sums are added, and
+# what comes of the step is to be sent.
+BEGUN, ENDED = 3, 4
 # Into the block's words of a round, and how many bytes those of the next are behind them.
 TOTAL, OWN, STATE = range(0, 12, 4)
 ROUND_WORDS = 12
+
+
+class Stage(IntEnum):
+    """Bytes into the words of a stage (firmware/roles/handover.py)."""
+
+    MISSING = 0
+    NUMBER = 4
+    SIZE = 8
+    HANDED = 12
+    TAKEN = 16
+    MADE_MS = 20
+    PENDING = 24
+    BEGUN = 28
 
 
 class Entry(IntEnum):

@@ -18,6 +18,8 @@ from host.build.machine_code import (
 )
 from host.build.machine_code.exchange import exchange
 from host.build.machine_code.exchange_line import take_line
+from host.build.machine_code.exchange_stage import stage
+from host.build.machine_code.exchange_words import STAGE_WORDS
 from host.build.machine_code.exchange_words import WORDS as EXCHANGE_WORDS
 from host.build.machine_code.frames import OF_TWINS, READS
 from host.build.machine_code.mpy import ViperFunction
@@ -48,6 +50,7 @@ _CORES: dict[str, Callable[[Rv32Assembler], None]] = {
     "run_program": run_program,
     "serve": serve,
     "exchange": rv32_core_of(exchange, EXCHANGE_WORDS),
+    "stage": rv32_core_of(stage, STAGE_WORDS),
     "take_line": rv32_core_of(take_line, EXCHANGE_WORDS),
     "encode": rv32_frames.encode,
     "decode": rv32_frames.decode,

@@ -21,6 +21,8 @@ from host.build.machine_code import (
 )
 from host.build.machine_code.exchange import exchange
 from host.build.machine_code.exchange_line import take_line
+from host.build.machine_code.exchange_stage import stage
+from host.build.machine_code.exchange_words import STAGE_WORDS
 from host.build.machine_code.exchange_words import WORDS as EXCHANGE_WORDS
 from host.build.machine_code.frames import OF_TWINS, READS
 from host.build.machine_code.lx6_attention import MAC16
@@ -60,6 +62,7 @@ _CORES: dict[str, Callable[[XtensaAssembler], None]] = {
     "run_program": xtensa_program.run_program,
     "serve": xtensa_serve.serve,
     "exchange": xtensa_core_of(exchange, EXCHANGE_WORDS),
+    "stage": xtensa_core_of(stage, STAGE_WORDS),
     "take_line": xtensa_core_of(take_line, EXCHANGE_WORDS),
 }
 _MATRIX = re.compile(r"(matvec|matmul)_(\d+)")
