@@ -40,7 +40,7 @@ from protocol.messages import ACK_SIZE, PHASE_ATTENTION, PHASE_FEED_FORWARD, PHA
 
 # What the role adds to a chip's code and objects besides all-reduce's, and for each layer the
 # objects of its caches. Measured, as heap.CODE.
-ROLE_CODE, _ROLE_LAYER = 4_600, 106
+ROLE_CODE, _ROLE_LAYER = 5_100, 106
 # Acknowledgements of each other chip that may pass a chip in a ring while it computes.
 _PASSING = 2
 # The most chips to try when a number that fits is sought: trying all takes half a minute.
