@@ -33,7 +33,7 @@ class _Stage:
 
     def __init__(self, model, first, end, last):
         for name in ("dim", "head_dim", "heads", "kv_heads", "units", "context", "positions",
-                     "classifier", "rope", "logit_exponent", "final_norm"):  # fmt: skip
+                     "classifier", "rope", "logit_exponent", "final_norm", "int8_kv"):  # fmt: skip
             setattr(self, name, getattr(model, name))
         self.layers = model.layers[first:end]
         self.rows = model.rows if last else 0
