@@ -67,7 +67,8 @@ def runs(source: LoadedModel) -> list[Run]:
 
 
 @pytest.mark.parametrize(
-    ("chips", "weights"), [(10, "flash"), (10, "auto"), (20, "flash"), (20, "heap")]
+    ("chips", "weights"),
+    [(10, "flash"), (10, "flash-mapped"), (10, "auto"), (20, "flash"), (20, "heap")],
 )
 def test_chips_answer_as_the_reference(
     source: LoadedModel, runs: list[Run], chips: int, weights: str
@@ -78,7 +79,10 @@ def test_chips_answer_as_the_reference(
     with open_cluster(source.quantize(), of) as cluster:
         print(f"{chips} chips, {weights}: ready after {time.monotonic() - begun:.0f} s")
         executor, generating = cluster.executor, 0.0
-        assert (max(executor.plan.resident, default=0) > 0) == (weights == "auto")
+        keeps = weights in ("auto", "flash-mapped")
+        assert (max(executor.plan.resident, default=0) > 0) == keeps
+        is_mapped = {ready.mapping for ready in cluster.ready.values()} == {"mapped"}
+        assert is_mapped == (weights == "flash-mapped")
         for run in runs:
             executor.begin()
             executor.greedy = False
