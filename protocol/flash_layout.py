@@ -48,3 +48,12 @@ def matrix_bytes(rows, columns, padding, block):
     at_once = rows_in_block(columns, padding, block)
     size = rows // at_once * rows_bytes(at_once, columns, padding)
     return size + rows_bytes(rows % at_once, columns, padding)
+
+
+def spread(layers):
+    """Returns the numbers of so many layers in an order of which any first part is spread over all
+    of them."""
+    step = layers * 5 // 8 or 1
+    while any([step % n == 0 and layers % n == 0 for n in range(2, step + 1)]):
+        step += 1
+    return [i * step % layers for i in range(layers)]

@@ -17,7 +17,7 @@ from firmware.compute.shard import ShardError
 from firmware.heap import filler
 from protocol.compat import const
 from protocol.fields import u32
-from protocol.flash_layout import PLACE_SIZE, matrix_bytes
+from protocol.flash_layout import PLACE_SIZE, matrix_bytes, spread
 from protocol.shard_layout import (
     DIGEST_SIZE,
     LAYER_END,
@@ -38,18 +38,21 @@ def load_weights(settings, chip_id):
     """Loads and returns the Weights in a partition, and has the kernels read matrices from there.
 
     settings: a dict from the configuration: label of the partition, size of the shard in bytes,
-    its sha256 in hexadecimal, bytes of a block and, if some matrices shall stay in the heap, the
-    bytes for these; "map", if kernels shall read the partition in place: for map_weights in
-    firmware/compute/mapping.py. Raises the errors of `load_blocks`.
+    its sha256 in hexadecimal, bytes of a block; where there are others than two of a block each,
+    `buffers`: their number, and the bytes of each; where some matrices shall stay in the heap,
+    `resident`: the bytes for these, and `rows`: whether the vocabulary's comes first; `several`,
+    where the positions of a request are to be computed together; and where kernels shall read the
+    partition in place, `map`: for map_weights in firmware/compute/mapping.py. Raises the errors
+    of `load_blocks`.
     """
     weights, blocks = load_blocks(settings, chip_id)
     from firmware.compute import model_kernels
 
     room = settings.get("resident", 0)
-    if keep_matrices(blocks, weights, model_kernels.MATVEC, room):
+    if keep_matrices(blocks, weights, model_kernels.MATVEC, room, settings.get("rows")):
         weights.on_idle = None  # there is nothing to read ahead
     blocks.install(model_kernels)
-    if weights.layout["positions"] > 1:
+    if settings.get("several"):
         from firmware.compute.several import Several
 
         weights.all = Several
@@ -67,7 +70,7 @@ def load_blocks(settings, chip_id):
     shard.places_in_layer = shard_sizes.places_in_layer = places_in_layer
     try:
         file = PartitionFile(settings)
-        blocks = Blocks(file.partition, settings["block"])
+        blocks = Blocks(file.partition, settings["block"], *settings.get("buffers", ()))
         digest = "map" in settings and _map(settings, file, blocks)
         weights = shard.load(file, chip_id, digest or _verify(file, settings, blocks.buffers[0]))
     except OSError as error:
@@ -75,32 +78,36 @@ def load_blocks(settings, chip_id):
     except ShardError as error:
         reason = "%s: %s" % (name, error)
     else:
-        _place(blocks, weights, file)
+        weights.on_idle = blocks.after
         return weights, blocks
     finally:
         shard.places_in_layer = shard_sizes.places_in_layer = whole
     raise ShardError(reason)  # outside the handler: MicroPython has no chained exceptions
 
 
-def keep_matrices(blocks, weights, matvec, room):
-    """Reads into the heap as many matrices as fit into `room` bytes: those of attention first,
-    then those of feed-forward layers, then the vocabulary's. Others are used where they are
-    mapped.
+def keep_matrices(blocks, weights, matvec, room, rows_first=False):
+    """Reads into the heap as many matrices as fit into `room` bytes, and tells `blocks` which are
+    left: those of attention are kept first, then those of feed-forward layers, of some layers all
+    over the model, then the vocabulary's. Others are used where they are mapped.
 
-    matvec: MATVEC of the module with the kernels. Returns whether no matrix is read in blocks.
+    matvec: MATVEC of the module with the kernels; rows_first: whether the vocabulary's is kept
+    before all others, for chips that wait for each other read nothing of it ahead. Returns
+    whether no matrix is read in blocks.
     """
     layout, places = weights.layout, weights.places
     padding, block = layout["columns"], layout["block"]
-    shapes = shard_sizes.layer_matrices(layout)
-    found = []
-    for first in (0, 2):
-        for layer in weights.layers:
-            at = u32(layer.weights, len(layer.weights) - PLACE_SIZE)
-            for i in (first, first + 1):
-                found.append((at + places[QKV_WEIGHTS + i],) + shapes[i])
     at = u32(weights.vocabulary, len(weights.vocabulary) - PLACE_SIZE)
-    found.append((at + places[VOCABULARY_WEIGHTS], layout["rows"], layout["dim"]))
-    kept, mapped, is_whole, left = [], blocks.mapped, True, room
+    vocabulary = at + places[VOCABULARY_WEIGHTS], layout["rows"], layout["dim"]
+    found = []
+    layers, shapes = spread(len(weights.layers)), shard_sizes.layer_matrices(layout)
+    for parts in ((0, 1), (2, 3)):
+        for i in layers:
+            buffer = weights.layers[i].weights
+            at = u32(buffer, len(buffer) - PLACE_SIZE)
+            for part in parts:
+                found.append((at + places[QKV_WEIGHTS + part],) + shapes[part])
+    found.insert(0 if rows_first else len(found), vocabulary)
+    kept, streamed, mapped, left = [], [], blocks.mapped, room
     for place, rows, columns in found:
         size = matrix_bytes(rows, columns, padding, block)
         firsts = size and [rows * part[0] for part in matvec[columns]]
@@ -110,15 +117,18 @@ def keep_matrices(blocks, weights, matvec, room):
         elif size and place + size <= len(mapped):
             kept.append((place, size, firsts, mapped))
         elif size:
-            is_whole = False
-    kept.sort()
+            streamed += [
+                (place + rows * first, rows, count) for first, count, _ in matvec[columns]
+            ]
     below = filler(room + _ENTRIES * len(kept)) if room else None
-    while kept:
-        blocks.keep(*kept.pop())
+    for each in kept:
+        blocks.keep(*each)
     del below
-    if is_whole:
+    streamed.sort()
+    blocks.order(padding, streamed)
+    if not streamed:
         blocks.buffers = ()
-    return is_whole
+    return not streamed
 
 
 def _map(settings, file, blocks):
@@ -150,14 +160,6 @@ def places_in_layer(layout):
 
 
 _whole_places = shard_sizes.places_in_layer
-
-
-def _place(blocks, weights, file):
-    """Tells `blocks` where in the partition the file's matrices lie."""
-    first = weights.places[QKV_WEIGHTS]
-    first += u32(weights.layers[0].weights, first)
-    blocks.place(weights.layout["columns"], first, file.size - DIGEST_SIZE)
-    weights.on_idle = blocks.after
 
 
 def _verify(file, settings, buffer):

@@ -184,9 +184,16 @@ def _describe_partition(
 ) -> dict[str, object]:
     """Returns what firmware/compute/partition.py needs to know of a chip's shard in flash."""
     sha256, block = file[-DIGEST_SIZE:].hex(), plan.block(chip)
-    settings = {"label": WEIGHTS, "size": len(file), "sha256": sha256, "block": block}
+    settings: dict[str, object] = {
+        "label": WEIGHTS, "size": len(file), "sha256": sha256, "block": block
+    }  # fmt: skip
     if resident := plan.resident_room(chip):
         settings["resident"] = resident
+        settings["rows"] = plan.rows_first
+    if plan.stage_of(chip).shape.together:
+        settings["several"] = True
+    if any(buffers := plan.buffers(chip)):
+        settings["buffers"] = buffers
     return {**settings, "map": mapping} if plan.maps(chip) else settings
 
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 
 from host.model.checkpoint import Config
 from host.parallel.assignment import LocalSizes
 from host.parallel.limits import KERNEL_COLUMNS
-from protocol.flash_layout import MOST_ROWS, PLACE_SIZE, matrix_bytes
-from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
+from protocol.flash_layout import MOST_ROWS, PLACE_SIZE, matrix_bytes, spread
 from protocol.shard_layout import VECTORS
 
+# A layer of the chip and one of its matrices, 0 to 3 in the order of matrices_of_layer; and the
+# classifier's.
+Matrix = tuple[int, int]
+VOCABULARY: Matrix = (-1, 0)
 # Bytes that are read at once: at 10 MB/s, a call then adds 2 % to the time of its bytes.
 BLOCK = 8_192
 # At least two rows of a matrix fit into a block, each with so many bytes of padding.
 _FILLING = 20
-# Bytes of each of the two buffers beyond a block, because rows may begin a little later in it.
-_SLACK = 16
-# Bytes of an object and its dictionary entry that say where a resident matrix is; and how many
-# more of them than kernels each layer has.
-_ENTRY, _SKIPPED = 48, 2
+# Bytes that are read at once where heaps are large, the number of buffers for them, and the bytes
+# of views of each.
+CHUNK, CHUNKS = 32_768, 16
+_VIEWS = 900
+# Bytes of an object and its dictionary entry that say where a resident matrix is; and of what says
+# where another is, in the order in which they are read.
+_ENTRY, _ORDERED = 64, 12
 # Bytes of the objects that read blocks: views of the buffers, and a closure for each shape.
 _OBJECTS = 1_600
 # Code that computes several positions together, and objects of each.
@@ -37,7 +42,24 @@ def block_bytes(config: Config) -> int:
 
 def reading_bytes(block: int) -> int:
     """Returns the bytes of heap that reading blocks takes; block: its bytes, 0 for none."""
-    return 2 * (block + _SLACK) + 4 * MOST_ROWS + _OBJECTS if block else 0
+    return 2 * block + 4 * MOST_ROWS + _OBJECTS if block else 0
+
+
+def ahead_bytes(block: int) -> int:
+    """Returns the bytes of heap that more and larger buffers take, for reading ahead."""
+    return CHUNKS * (chunk_bytes(block) + _VIEWS) - 2 * block
+
+
+def chunk_bytes(block: int) -> int:
+    """Returns the bytes of each of these buffers."""
+    return max(CHUNK, block)
+
+
+def order_bytes(config: Config, sizes: LocalSizes) -> int:
+    """Returns the bytes of heap that say in which order matrices are read."""
+    columns = config.dim, config.dim, max(sizes.q_size, 1), max(sizes.intermediate, 1)
+    parts = sum(_count_parts(count) for count in columns)
+    return _ORDERED * (config.layers * parts + _count_parts(config.dim))
 
 
 def several_bytes(positions: int, dim: int, sizes: LocalSizes) -> int:
@@ -55,31 +77,40 @@ def resident_entries(config: Config, sizes: LocalSizes, elements: int = 0) -> in
     the columns of each kernel."""
     matrices = matrices_of_layer(config, sizes, elements)
     parts = sum(_count_parts(columns) for _, columns in matrices)
-    return _ENTRY * (config.layers * (parts + _SKIPPED) + _count_parts(config.dim))
+    return _ENTRY * (config.layers * parts + _count_parts(config.dim))
 
 
 def _count_parts(columns: int) -> int:
     return -(-columns // KERNEL_COLUMNS)
 
 
+@lru_cache(maxsize=256)
 def split_resident(
-    config: Config, sizes: LocalSizes, rows: int, room: int, elements: int = 0
-) -> tuple[dict[int, int], dict[int, int]]:
-    """Returns the bytes of weights that a token uses in each phase: of those that are resident in
-    `room` bytes of heap, and of those read from flash (firmware/compute/partition.py).
+    config: Config,
+    sizes: LocalSizes,
+    rows: int,
+    room: int,
+    elements: int = 0,
+    *,
+    rows_first: bool = False,
+) -> tuple[dict[Matrix, int], dict[Matrix, int]]:
+    """Returns the bytes of weights of each matrix: of those that are resident in `room` bytes of
+    heap, and of those read from flash (firmware/compute/partition.py).
 
-    elements: those of the residual stream that the chip finishes, if chips use all-gather.
+    elements: those of the residual stream that the chip finishes, if chips use all-gather;
+    rows_first: whether the vocabulary's matrix is kept before all others.
     """
-    attention, output, gate_up, down = (
-        count * columns for count, columns in matrices_of_layer(config, sizes, elements)
-    )
-    ordered = [(PHASE_ATTENTION, size) for size in (attention, output) * config.layers]
-    ordered += [(PHASE_FEED_FORWARD, size) for size in (gate_up, down) * config.layers]
-    ordered.append((PHASE_VOCABULARY, rows * config.dim))
-    resident, read = Counter[int](), Counter[int]()
-    for phase, size in ordered:
+    counts = [count * columns for count, columns in matrices_of_layer(config, sizes, elements)]
+    ordered: list[tuple[Matrix, int]] = []
+    for parts in ((0, 1), (2, 3)):  # attention's matrices, then those of feed-forward units
+        for layer in spread(config.layers):
+            ordered += [((layer, part), counts[part]) for part in parts]
+    ordered.insert(0 if rows_first else len(ordered), (VOCABULARY, rows * config.dim))
+    resident: dict[Matrix, int] = {}
+    read: dict[Matrix, int] = {}
+    for matrix, size in ordered:
         fits = size <= room
-        (resident if fits else read)[phase] += size
+        (resident if fits else read)[matrix] = size
         room -= size * fits
     return resident, read
 

@@ -13,7 +13,7 @@ from host.model.checkpoint import Config
 from host.model.outline import Divisible
 from host.model.sampling import count_candidates
 from host.parallel.assignment import LocalSizes
-from host.parallel.flash import flash_bytes, resident_entries
+from host.parallel.flash import ahead_bytes, chunk_bytes, flash_bytes, resident_entries
 from host.parallel.heap import MAPPED_CODE, SIXTH_STRINGS, HeapNeed, padding_bytes
 from host.parallel.parallelism import ALL_REDUCED, FLASH_MAPPED, Link, Parallelism
 from host.parallel.shape import Shape
@@ -73,7 +73,10 @@ class Plan:
 
     shape: that of all chips together; stages: at least one, in the order of their layers; shards:
     in the order of chip ids; strategy: the one that made the plan; resident: bytes of each chip's
-    heap in which matrices of its flash are kept, empty if that is none on all chips.
+    heap in which matrices of its flash are kept, empty if that is none on all chips; ahead: of
+    each chip, the number of large buffers into which it reads ahead what is not kept, 0 for two
+    of a block; empty if it is 0 for all; rows_first: whether all chips keep the vocabulary's rows
+    before other matrices.
     """
 
     parallelism: Parallelism
@@ -82,6 +85,8 @@ class Plan:
     stages: tuple[Stage, ...]
     shards: tuple[Shard, ...]
     resident: tuple[int, ...] = ()
+    ahead: tuple[int, ...] = ()
+    rows_first: bool = False
 
     @property
     def config(self) -> Config:
@@ -175,8 +180,13 @@ class Plan:
         resident = self.resident_room(shard.chip)
         if resident and not self.maps(shard.chip):
             resident += resident_entries(shape.config, sizes, len(shard.elements))
-        code = need.code + self.mapping_bytes(shard)
-        return replace(need, weights=need.weights + resident, code=code)
+        more = ahead_bytes(shape.block(shard.chip)) if any(self.buffers(shard.chip)) else 0
+        return replace(
+            need,
+            weights=need.weights + resident,
+            buffers=need.buffers + more,
+            code=need.code + self.mapping_bytes(shard),
+        )
 
     def maps(self, chip: int) -> bool:
         """Returns whether a chip is to map its partition for weights."""
@@ -195,6 +205,12 @@ class Plan:
     def resident_room(self, chip: int) -> int:
         """Returns the bytes of a chip's heap in which matrices of its flash are kept."""
         return self.resident[chip] if self.resident else 0
+
+    def buffers(self, chip: int) -> tuple[int, int]:
+        """Returns the number of a chip's buffers for reading ahead, and the bytes of each; 0 and 0
+        for two of a block."""
+        count = self.ahead[chip] if self.ahead else 0
+        return (count, chunk_bytes(self.block(chip))) if count else (0, 0)
 
 
 class Strategy(ABC):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from host.hardware.board import Board
 from host.parallel.distribution import GROWTH_LEAVES
-from host.parallel.flash import resident_entries
+from host.parallel.flash import CHUNKS, ahead_bytes, resident_entries
 from host.parallel.heap import usable_heap
 from host.parallel.parallelism import ANYWHERE, FLASH_MAPPED
 from host.parallel.plan import Plan, Shard
@@ -16,6 +16,7 @@ from protocol.shard_layout import VECTORS
 # The fewest bytes of heap that are filled with weights from flash: fewer save too little, and are
 # better left for transient objects; and the bytes lost between such large buffers.
 _LEAST_RESIDENT, _BETWEEN = 1 << 19, 1 << 17
+_FILLED = 20  # bytes that padding adds to a row at most
 
 
 def keep_resident(
@@ -34,16 +35,24 @@ def keep_resident(
     if weights not in (ANYWHERE, FLASH_MAPPED) or not any(needs):
         return plan
 
-    def room(shard: Shard) -> int:
-        if weights == FLASH_MAPPED and not all(map(_has_faster_heap, boards[shard.chip])):
-            return 0
+    def fill(shard: Shard) -> tuple[int, int]:
+        maps = weights == FLASH_MAPPED
+        if maps and not all(map(_has_faster_heap, boards[shard.chip])):
+            return 0, 0
         left = usable_heap(heaps[shard.chip]) - GROWTH_LEAVES - _BETWEEN - filling[shard.chip]
         config = plan.stage_of(shard.chip).shape.config
         sizes, elements = plan.local_sizes(shard), len(shard.elements)
         left -= plan.heap_need(shard).total + resident_entries(config, sizes, elements)
-        return min(left, needs[shard.chip]) & -VECTORS if left >= _LEAST_RESIDENT else 0
+        need, rest = needs[shard.chip], left - ahead_bytes(plan.block(shard.chip))
+        if left >= (_LEAST_RESIDENT if maps else max(need, _LEAST_RESIDENT)):
+            return min(left, need) & -VECTORS, 0
+        return (rest & -VECTORS, CHUNKS) if rest >= _LEAST_RESIDENT else (0, 0)
 
-    return replace(plan, resident=tuple(map(room, plan.shards)))
+    resident, ahead = zip(*map(fill, plan.shards), strict=True)
+    # What some chips lack room for they all wait for.
+    rows = (plan.config.dim + _FILLED) * max(len(shard.rows) for shard in plan.shards)
+    rows_first = all(ahead) and min(resident) >= rows
+    return replace(plan, resident=resident, ahead=ahead, rows_first=rows_first)
 
 
 def _has_faster_heap(board: Board) -> bool:

@@ -30,7 +30,8 @@ class Shape:
     all chips; slots: sequences whose keys and values are held at the same time; heard: chips of
     other stages whose messages reach those of this one; last: chips of the last stage; answers:
     whether this is the last stage; flash: bytes of each chip's partition for weights, by its id, 0
-    if they lie in its heap, empty if they do on all chips.
+    if they lie in its heap, empty if they do on all chips; together: whether chips with such a
+    partition read it once for all positions of a request.
     """
 
     config: Config
@@ -44,6 +45,7 @@ class Shape:
     last: int = 0
     answers: bool = True
     flash: tuple[int, ...] = ()
+    together: bool = False
 
     def flash_room(self, chip: int) -> int:
         """Returns the bytes of a chip's partition for weights, 0 if they lie in its heap. Chips

@@ -50,7 +50,8 @@ def make_shape(strategy: Strategy, model: Divisible, resources: Resources) -> Sh
 def list_roomier(strategy: Strategy, shape: Shape, slots: int) -> Iterator[Shape]:
     """Yields shapes with more sequences, at most `slots`, and more positions, the best first.
 
-    On the radio, with as many positions as a frame carries in both directions; for wide models, of
+    Where weights are in flash, with positions that are computed together, if possible. On the
+    radio, with as many positions as a frame carries in both directions; for wide models, of
     which a frame carries at most one, with as many as a message does.
     """
     in_a_frame = _positions(strategy, shape.config.dim, shape.bits, MAX_PAYLOAD)
@@ -62,6 +63,9 @@ def list_roomier(strategy: Strategy, shape: Shape, slots: int) -> Iterator[Shape
         if _goes_well(strategy, replace(shape, positions=positions), is_wide)
     ]
     for each in range(max(slots, shape.slots), shape.slots - 1, -1):
+        for positions in (*counts, shape.positions) if shape.flash else ():
+            if positions > 1:
+                yield replace(shape, slots=each, positions=positions, together=True)
         for positions in (*counts, shape.positions):
             if (each, positions) != (shape.slots, shape.positions):
                 yield replace(shape, slots=each, positions=positions)

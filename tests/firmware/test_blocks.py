@@ -10,7 +10,7 @@ from firmware.outbox import NeedKV
 from firmware.roles.host_reduce import HostReduce
 from host.wire.payloads import decode_logits, decode_partial
 from protocol.fields import int32s, put_u32
-from protocol.flash_layout import matrix_bytes, rows_bytes, rows_in_block
+from protocol.flash_layout import matrix_bytes, rows_bytes, rows_in_block, spread
 from protocol.frame import HEADER_SIZE
 from protocol.messages import make_answer_buffer
 from protocol.shard_layout import PAIRS, VECTORS
@@ -99,8 +99,8 @@ def test_products_are_the_same_whatever_the_rows_and_the_block():
         assert len(content) + -len(content) % 4 == matrix_bytes(rows, columns, padding, block)
         first = 16 * (2 + below(200))
         partition = MemoryPartition(bytes(first) + content, 9000 + first + len(content))
-        blocks = Blocks(partition, block)
-        blocks.place(padding, first, first + len(content))
+        blocks = Blocks(partition, block, 2 + below(4), block * below(3))
+        blocks.order(padding, [(first, rows, columns)])
         module = _Module({columns: ((0, columns, padded_kernel(columns, padding)),)})
         blocks.install(module)
         inputs, y = int32s(columns), int32s(rows)
@@ -114,22 +114,25 @@ def test_products_are_the_same_whatever_the_rows_and_the_block():
             linear.run(place, y)
             assert list(y) == [sum([w * v for w, v in zip(row, x)]) for row in weights], case
             blocks.read_ahead()
-        assert max([size for _, size in partition.reads]) <= block + 16
+        assert max([size for _, size in partition.reads]) <= 2 * block
 
 
 class Asked:
     """A chip whose weights stay in flash, and the buffer that it answers into."""
 
-    def __init__(self, model, part, block, combine=False, resident=0):
+    def __init__(
+        self, model, part, block, combine=False, resident=0, buffers=(), rows_first=False
+    ):
         self.content = file_of(model, part, combine=combine, block=block)
         self.flash = MemoryPartition(self.content, len(self.content) + 5000)
         module = has_partitions(self.flash)
         settings = settings_of(self.content, block)
+        settings["buffers"] = buffers
         self.weights, self.blocks = module.load_blocks(settings, part.chip)
         weights = self.weights
         columns = {model.dim, len(part.units), len(part.heads) * model.head_dim} - {0}
         kernels = FlashKernels(model.head_dim, columns)
-        module.keep_matrices(self.blocks, weights, kernels.MATVEC, resident)
+        module.keep_matrices(self.blocks, weights, kernels.MATVEC, resident, rows_first)
         self.blocks.install(kernels)
         weights.all = Several
         outbox = outbox_of(part.chip, MemoryLink(), weights)
@@ -192,18 +195,27 @@ def test_matrices_that_stay_in_the_heap_are_not_read_again():
         assert reads[0] > len(reads) // 2 and reads[-1] == 0
 
 
-def test_matrices_of_attention_stay_first():
+def test_matrices_of_the_vocabulary_and_of_attention_stay_first():
     model = TinyModel(seed=9)
     part = Part(model)
     q, kv = len(part.heads) * model.head_dim, len(part.kv_heads) * model.head_dim
     shapes = (q + 2 * kv, model.dim), (model.dim, q)
     room = sum([2 * matrix_bytes(rows, columns, 1, 64) for rows, columns in shapes])
-    asked = Asked(model, part, 64, resident=room)
-    for phase, reads in ((ATTENTION, False), (FEED_FORWARD, True)):
+    room += matrix_bytes(len(part.rows), model.dim, 1, 64)
+    asked = Asked(model, part, 64, resident=room, rows_first=True)
+    for phase, reads in ((VOCABULARY, False), (ATTENTION, False), (FEED_FORWARD, True)):
         asked.flash.reads = []
         for layer in (0, 1):
             asked.payload(compute(model.activations(), layer, phase, 0))
         assert bool(asked.flash.reads) == reads
+
+
+def test_layers_are_spread_over_the_model():
+    for layers in range(1, 80):
+        order = spread(layers)
+        assert sorted(order) == list(range(layers))
+    first = sorted(spread(30)[:10])
+    assert max([b - a for a, b in zip(first, first[1:])]) <= 5
 
 
 def test_several_positions_and_what_is_missing_are_as_ever():
@@ -271,6 +283,82 @@ def test_what_comes_next_is_read_before_it_is_asked_for():
             assert (blocks.reads, blocks.ahead) == (before, ahead + 1)
     places = [place for place, _ in asked.flash.reads]
     assert len(set(places)) > 20 and all(place >= 0 for place in places)
+
+
+def test_an_idle_chip_reads_ahead_what_its_buffers_hold_and_nothing_twice():
+    """However often it is idle; and where the vocabulary is not asked for, it goes on."""
+    for case in range(8):
+        model = TinyModel(seed=40 + case)
+        part = Part(model, case % 2, 2)
+        buffers = (2 + below(6), 96 + 32 * below(8))
+        room = (0, 900)[case % 2]
+        asked = Asked(model, part, 96, resident=room, buffers=buffers)
+        flash, blocks = asked.flash, asked.blocks
+        read = sum([end - begin for begin, end in zip(blocks._order.begins, blocks._order.ends)])
+        for position in range(4):
+            flash.reads = []
+            for layer in (0, 1):
+                for phase in (ATTENTION, FEED_FORWARD):
+                    inputs = model.activations()
+                    payload = asked.payload(compute(inputs, layer, phase, position))
+                    expected = expected_sums(model, part, inputs, layer, phase, position)
+                    assert unpacked(decode_partial(payload), model.dim) == expected
+                    for _ in range(below(2 * buffers[0])):
+                        asked.role.on_idle()
+            if position % 2:
+                # What lay ahead of the vocabulary is read once more for the next token at most.
+                assert sum([size for _, size in flash.reads]) <= read + blocks_bytes(blocks)
+                continue
+            x = model.activations()[0]
+            logits = decode_logits(asked.payload(compute([x], 1, VOCABULARY, position)))
+            assert int16s(logits.data) == model.logits(x, part.rows)
+        # With all of its time it has all chunks that its buffers hold, but the one in use.
+        for _ in range(20 * buffers[0]):
+            asked.role.on_idle()
+        flash.reads = []
+        asked.role.on_idle()
+        assert flash.reads == [] and blocks._whole == buffers[0] - 1
+
+
+def blocks_bytes(blocks):
+    return sum([len(buffer) for buffer in blocks.buffers])
+
+
+def test_in_order_each_byte_is_read_once_for_a_token():
+    model = TinyModel(seed=50)
+    part = Part(model)
+    asked = Asked(model, part, 96, buffers=(6, 300))
+    begins, ends = asked.blocks._order.begins, asked.blocks._order.ends
+    for position in range(3):
+        assert_answers(model, part, asked, position)
+    matrix, expected = 0, begins[0]
+    for place, size in asked.flash.reads:
+        assert place == expected and size > 0
+        expected += size
+        if expected == ends[matrix]:
+            matrix = (matrix + 1) % len(ends)
+            expected = begins[matrix]
+
+
+def test_a_chunk_is_read_in_pieces_while_a_chip_is_idle():
+    random.seed(7)
+    content = bytes([below(256) for _ in range(1 << 16)])
+    blocks = Blocks(MemoryPartition(content), 1 << 14, 3, 1 << 15)
+    blocks.order(1, [(64, 900, 64), (60_000, 80, 64)])
+    blocks.take(64)
+    reads = blocks._read.__self__.reads
+    assert reads == [(64, 1 << 15)] and blocks.buffers[0] != blocks.buffers[1]
+    del reads[:]
+    blocks.read_ahead()
+    assert reads == [(64 + (1 << 15), 8192)] and blocks.ahead == 0
+    blocks.take(64 + (1 << 15))  # what is missing of it
+    rest = 900 * 64 - (1 << 15)
+    assert sum([size for _, size in reads]) == rest
+    at = 64 + (1 << 15)
+    assert bytes(blocks.buffers[blocks.current][:rest]) == content[at : at + rest]
+    for _ in range(9):
+        blocks.read_ahead()
+    assert blocks._whole == 2
 
 
 def test_reading_reaches_no_further_than_the_shard():

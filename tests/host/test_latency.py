@@ -263,7 +263,10 @@ def test_reading_weights_takes_its_time(stories):
         assert read.bytes == sum(phase_bytes(plan, 0, each) for each in token)
     ram, psram, flash = seconds.values()
     assert ram.reading == 0 and flash.compute > ram.compute == psram.compute
-    assert flash.reading == pytest.approx(read.bytes / 11_480_000)
+    # While a chip waits, it reads a block ahead.
+    assert 0 < flash.reading < read.bytes / 11_480_000
+    chips = LatencyModel(plan, boards.boards).chips
+    assert sum(chips.read(0, each) for each in token) == pytest.approx(read.bytes / 11_480_000)
     assert psram.reading == pytest.approx(read.bytes / 58_000_000)
     assert flash.total == pytest.approx(flash.compute + flash.reading + flash.links + flash.waits)
     assert sum(flash.percent.values()) == 100 and flash.percent["reading"] > 0
@@ -276,12 +279,20 @@ def test_reading_weights_takes_its_time(stories):
 def test_flash_is_read_once_for_the_positions_of_a_request(stories, parallelism):
     boards = BoardSet((load("esp32s3"),) * 3, "uart", 128)
     plan = boards.plan(stories, replace(parallelism, weights="flash"))
+    assert plan.shape.together  # there is room for buffers of all positions
     chips = LatencyModel(plan, boards.boards).chips
     for each in plan.strategy.synchronizations(plan, True, widest_sums(plan), 3):
         one, three = (chips.read(0, each, rows) for rows in (1, 3))
         assert 0 < three == one * (3 if each.phase == PHASE_VOCABULARY else 1)
         one, three = (chips.compute(0, each, 64, rows) for rows in (1, 3))
         assert one < three < 3 * one
+    apart = replace(plan.stages[0], shape=replace(plan.shape, together=False))
+    chips = LatencyModel(replace(plan, stages=(apart,)), boards.boards).chips
+    one, three = (chips.read(0, each, rows) for rows in (1, 3))
+    assert three == pytest.approx(3 * one)
+    shard = plan.shards[0]
+    alone = plan.strategy.heap_need(apart.shape, 0, plan.local_sizes(shard), len(shard.rows))
+    assert alone.total + 4_000 < plan.heap_need(shard).total
 
 
 def test_formulas_tell_at_what_rates_weights_are_read(stories):

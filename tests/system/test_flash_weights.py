@@ -31,6 +31,7 @@ def in_flash(of):
 def blocks(monkeypatch):
     """Has matrices be read in several blocks."""
     monkeypatch.setattr(flash, "BLOCK", BLOCK)
+    monkeypatch.setattr(flash, "CHUNK", 3 * BLOCK)
 
 
 def partition_of(cluster, chip):
@@ -128,13 +129,15 @@ def test_a_partition_that_is_damaged_while_a_chip_is_off_is_refused(model, runs)
         pytest.param(stages_of(2, 5), "espnow", marks=pytest.mark.verify),
     ],
 )
-@pytest.mark.parametrize("room", [3_000, 1 << 20])
-def test_matrices_that_stay_in_the_heap(model, runs, monkeypatch, parallelism, link, room):
-    """Some of them, or all."""
+@pytest.mark.parametrize(("room", "ahead"), [(3_000, 5), (1 << 20, 0)])
+def test_matrices_that_stay_in_the_heap(
+    model, runs, monkeypatch, parallelism, link, room, ahead
+):
+    """Some of them, with others read ahead into so many buffers, or all."""
     of = in_flash(SimulatedChips.alike(5, link, parallelism=parallelism))
 
     def keep(plan, *_):
-        return replace(plan, resident=(room,) * 5)
+        return replace(plan, resident=(room,) * 5, ahead=(ahead,) * 5)
 
     monkeypatch.setattr(padding, "keep_resident", keep)
     with open_cluster(model, of) as cluster:

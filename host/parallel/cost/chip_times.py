@@ -12,7 +12,8 @@ from host.parallel.cost.instructions import (
     kernel_costs,
     message_instructions,
 )
-from host.parallel.cost.reading import phase_bytes, phase_rates
+from host.parallel.cost.read_ahead import ReadAhead
+from host.parallel.cost.reading import ReadingTimes, time_reading, weights_place
 from host.parallel.cost.traffic import Count
 from host.parallel.plan import Plan
 from host.parallel.synchronization import Message, Synchronization
@@ -37,7 +38,8 @@ class ChipTimes:
         self._plan = plan
         self._costs: list[KernelCosts] = []
         self._clocks: list[int] = []  # MHz
-        self._rates = [phase_rates(plan, chip, board) for chip, board in enumerate(boards)]
+        self._boards = boards
+        self._times: dict[tuple[int, int, int], ReadingTimes] = {}
         for board in boards:
             costs = kernel_costs(board.mpy_arch, board.chip, kernels)
             if not board.clock_mhz or not board.uart or not costs:
@@ -61,9 +63,25 @@ class ChipTimes:
 
     def read(self, chip: int, each: Synchronization, rows: int = 1) -> float:
         """Seconds in which a chip reads its weights for a synchronization."""
-        plan, rate = self._plan, self._rates[chip].get(each.phase)
-        _, passes = count_passes(plan, chip, each, self._costs[chip], rows)
-        return passes * phase_bytes(plan, chip, each) / rate if rate else 0.0
+        times, passes = self.reading_times(chip, each, rows)
+        return passes * (times.buffered + times.direct)
+
+    def reading_times(
+        self, chip: int, each: Synchronization, rows: int = 1
+    ) -> tuple[ReadingTimes, int]:
+        """Returns how long one pass over a chip's weights for a synchronization reads, and how
+        many passes it makes."""
+        plan, key = self._plan, (chip, each.layer, each.phase)
+        if key not in self._times:
+            self._times[key] = time_reading(plan, chip, self._boards[chip], each)
+        return self._times[key], count_passes(plan, chip, each, self._costs[chip], rows)[1]
+
+    def start_reading_ahead(self) -> ReadAhead:
+        """Returns the chips' buffers for reading ahead, empty."""
+        rates = [
+            weights_place(self._plan, chip, board)[1] for chip, board in enumerate(self._boards)
+        ]
+        return ReadAhead(self._plan, rates)
 
     def carry(self, chip: int, message: Message) -> float:
         """Seconds in which a chip sends a message, receives it or passes it on."""

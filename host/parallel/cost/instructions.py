@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from host.hardware.kernels import PASSES, native_kernels
 from host.parallel.assignment import LocalSizes
-from host.parallel.cost.reading import phase_bytes
+from host.parallel.cost.reading import flash_bytes_of, phase_bytes
 from host.parallel.cost.traffic import Count, count_frames, receivers, route
 from host.parallel.plan import Plan, Shard
 from host.parallel.synchronization import (
@@ -176,7 +176,8 @@ def count_passes(
     over the weights for all rows (firmware/compute/passes.py and several.py)."""
     together = passes = 0
     if plan.block(chip):  # kernels multiply a block with one row after another
-        return 0, rows if each.phase == PHASE_VOCABULARY else 1
+        apart = each.phase == PHASE_VOCABULARY or not plan.stage_of(chip).shape.together
+        return 0, rows if apart else 1
     if each.phase in (PHASE_ATTENTION, PHASE_FEED_FORWARD):
         for count in kernels.passes:
             groups = (rows - together) // count
@@ -232,8 +233,11 @@ def _handle_blocks(
     if not macs or not block:
         return 0
     sums = _count_rows(shard, plan.local_sizes(shard), each.phase) + plan.config.dim
-    blocks = macs // block + _BLOCKS_BEGUN
-    return blocks * (passes * _BLOCK + rows * _PRODUCT) + rows * _MOVED * sums
+    work = rows * (_PRODUCT * (macs // block + _BLOCKS_BEGUN) + _MOVED * sums)
+    if read := flash_bytes_of(plan, chip, each):
+        chunk = plan.buffers(chip)[1] or block
+        work += passes * _BLOCK * (read // chunk + _BLOCKS_BEGUN)
+    return work
 
 
 def _is_served(plan: Plan, each: Synchronization, kernels: KernelCosts) -> bool:

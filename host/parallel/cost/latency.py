@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from host.hardware.board import Board
 from host.parallel.cost.chip_times import ChipTimes, NotModelled
 from host.parallel.cost.radio import radio_rate
+from host.parallel.cost.read_ahead import ReadAhead
+from host.parallel.cost.reading import ReadingTimes
 from host.parallel.cost.traffic import BITS_A_BYTE, Route, count_frames, frame_sizes, route
 from host.parallel.plan import Plan
 from host.parallel.synchronization import Message, Synchronization
@@ -73,6 +75,40 @@ class Latency:
         return 1 / self.total
 
 
+@dataclass(frozen=True)
+class _Phase:
+    """Seconds of a synchronization. compute, reading: of each chip its instructions, and its
+    reading of weights in one pass, with the number of passes; all others as Latency has them."""
+
+    compute: list[float]
+    reading: list[tuple[ReadingTimes, int]]
+    handing_over: float
+    lines: float
+    air: float
+    waits: float
+    airtime: float
+
+    def pass_by(
+        self, ahead: ReadAhead, late: Sequence[float]
+    ) -> tuple[float, float, list[float]]:
+        """Has chips work and, until the next synchronization begins, wait.
+
+        late: by how many seconds each begins late. Returns the seconds of the slowest chip, of
+        instructions and of reading, and by how many seconds each begins the next late.
+        """
+        read = []
+        for chip, (times, passes) in enumerate(self.reading):
+            missing = ahead.take(chip, times.buffered) + (passes - 1) * times.buffered
+            read.append(late[chip] + missing + passes * times.direct)
+        slowest = max(range(len(read)), key=lambda chip: self.compute[chip] + read[chip])
+        end = self.compute[slowest] + read[slowest] + self.handing_over
+        end += self.lines + self.air + self.waits
+        late = [
+            ahead.wait(chip, end - self.compute[chip] - own) for chip, own in enumerate(read)
+        ]
+        return self.compute[slowest] + self.handing_over, read[slowest], late
+
+
 class LatencyModel:
     """Models how long a plan's tokens take on boards. chips: the work of each chip."""
 
@@ -95,31 +131,37 @@ class LatencyModel:
         token: its synchronizations; rows: positions that are computed together. Each costs as much
         as one by itself, except that native kernels read weights once for several (count_passes).
         """
-        compute = reading = lines = air = waits = airtime = 0.0
-        for each in token:
-            computed, read = self._compute(each, position, rows)
+        phases = [self._phase(each, position, rows) for each in token]
+        ahead = self.chips.start_reading_ahead()
+        late = [0.0] * self.plan.chips
+        if ahead.is_used:
+            # During the token before this one, chips have read ahead what this one needs first.
+            for phase in phases:
+                late = phase.pass_by(ahead, late)[2]
+        compute = reading = 0.0
+        for phase in phases:
+            computed, read, late = phase.pass_by(ahead, late)
             compute, reading = compute + computed, reading + read
-            for messages in (each.requests, each.answers):
-                on_lines, on_air = self._on_links(messages)
-                lines, air = lines + on_lines, air + on_air
-                airtime += self._on_air(messages)
-            waits += self._waits(each)
+        lines, air, waits, airtime = (
+            sum(getattr(phase, name) for phase in phases)
+            for name in ("lines", "air", "waits", "airtime")
+        )
         return Latency(compute, lines, air, waits, airtime, reading)
 
-    def _compute(self, each: Synchronization, position: int, rows: int) -> tuple[float, float]:
-        """Returns the seconds of the slowest chip: of its instructions, and of reading weights."""
-        frames = count_frames(self.plan, (*each.requests, *each.answers))
-        compute, read = max(
-            (
-                (
-                    self.chips.compute(chip, each, position, rows, frames),
-                    self.chips.read(chip, each, rows),
-                )
-                for chip in range(self.plan.chips)
-            ),
-            key=sum,
-        )
-        return compute + self._handing_over(each), read
+    def _phase(self, each: Synchronization, position: int, rows: int) -> _Phase:
+        plan, chips = self.plan, self.chips
+        frames = count_frames(plan, (*each.requests, *each.answers))
+        lines = air = airtime = 0.0
+        for messages in (each.requests, each.answers):
+            on_lines, on_air = self._on_links(messages)
+            lines, air = lines + on_lines, air + on_air
+            airtime += self._on_air(messages)
+        compute = [
+            chips.compute(chip, each, position, rows, frames) for chip in range(plan.chips)
+        ]
+        reading = [chips.reading_times(chip, each, rows) for chip in range(plan.chips)]
+        handing_over = self._handing_over(each)
+        return _Phase(compute, reading, handing_over, lines, air, self._waits(each), airtime)
 
     def _handing_over(self, each: Synchronization) -> float:
         """Returns the seconds in which chips of a ring send what the next one waits for."""

@@ -7,14 +7,13 @@ cache if it is mapped, at the rates in the boards' files.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from host.hardware.board import Board
 from host.hardware.kernels import matrix_padding
 from host.hardware.mmu import mapped_room
-from host.parallel.flash import split_resident
+from host.parallel.flash import VOCABULARY, Matrix, split_resident
 from host.parallel.plan import Plan
 from host.parallel.synchronization import (
     FINISHED_ATTENTION,
@@ -25,10 +24,14 @@ from host.parallel.synchronization import (
 )
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
-# The phases into which all-gather divides a phase, and which use its matrices.
-_PARTS = {
-    PHASE_ATTENTION: (PHASE_ATTENTION, GATHERED_HEADS, FINISHED_ATTENTION),
-    PHASE_FEED_FORWARD: (PHASE_FEED_FORWARD, GATHERED_UNITS, FINISHED_FEED_FORWARD),
+# The matrices of a layer that each phase multiplies with: all-gather divides a phase in two.
+_MATRICES = {
+    PHASE_ATTENTION: (0, 1),
+    PHASE_FEED_FORWARD: (2, 3),
+    GATHERED_HEADS: (0,),
+    FINISHED_ATTENTION: (1,),
+    GATHERED_UNITS: (2,),
+    FINISHED_FEED_FORWARD: (3,),
 }
 RAM, PSRAM, FLASH, MAPPED = "RAM", "PSRAM", "flash", "flash, mapped"
 
@@ -102,34 +105,66 @@ def read_weights(plan: Plan, chip: int, board: Board) -> list[Reading]:
     ]
 
 
-def phase_rates(plan: Plan, chip: int, board: Board) -> dict[int, float]:
-    """Returns the bytes per second at which a chip reads its weights in each phase in which
-    reading takes time; if matrices are in several places, the mean over all layers."""
-    passed = Counter[int]()
-    seconds: dict[int, float] = {}
-    for _, rate, sizes in _list_places(plan, chip, board):
-        for phase, size in sizes.items():
-            passed[phase] += size
-            if rate:
-                seconds[phase] = seconds.get(phase, 0.0) + size / rate
-    rates = {}
-    for phase, duration in seconds.items():
-        if duration:
-            for part in _PARTS.get(phase, (phase,)):
-                rates[part] = passed[phase] / duration
-    return rates
+def flash_bytes_of(plan: Plan, chip: int, each: Synchronization) -> int:
+    """Returns the bytes of weights that a chip reads from flash, into buffers, in a
+    synchronization at one position."""
+    if not plan.block(chip) or plan.maps(chip):
+        return 0
+    _, read = _split(plan, chip)
+    return sum(read.get(matrix, 0) for matrix in list_matrices(plan, chip, each))
+
+
+@dataclass(frozen=True)
+class ReadingTimes:
+    """Seconds in which a chip passes over the weights of a synchronization once.
+
+    buffered: of reading them from flash into buffers, which a waiting chip does ahead; direct: of
+    all else, for which it does not wait.
+    """
+
+    buffered: float
+    direct: float
+
+
+def time_reading(
+    plan: Plan, chip: int, board: Board, each: Synchronization
+) -> ReadingTimes:
+    """Returns how long a chip reads weights for a synchronization, 0 where that takes no time of
+    its own, or no rate is known. What it reads ahead into large buffers passes through PSRAM."""
+    matrices = list_matrices(plan, chip, each)
+    through = _heap_place(board)[1] if any(plan.buffers(chip)) else None
+    buffered = direct = 0.0
+    for place, rate, sizes in _list_places(plan, chip, board):
+        size = sum(sizes.get(matrix, 0) for matrix in matrices)
+        seconds = size / rate if rate else 0.0
+        if place != FLASH:
+            direct += seconds
+            continue
+        buffered += seconds
+        direct += size / through if through else 0.0
+    return ReadingTimes(buffered, direct)
+
+
+def list_matrices(plan: Plan, chip: int, each: Synchronization) -> list[Matrix]:
+    """Returns the matrices that a chip multiplies with in a synchronization."""
+    if each.phase == PHASE_VOCABULARY:
+        return [VOCABULARY]
+    layers = plan.stage_of(chip).layers
+    if each.layer not in layers:
+        return []
+    return [(each.layer - layers.start, part) for part in _MATRICES[each.phase]]
 
 
 def _list_places(
     plan: Plan, chip: int, board: Board
-) -> list[tuple[str, int | None, dict[int, int]]]:
+) -> list[tuple[str, int | None, dict[Matrix, int]]]:
     """Returns each place from which a chip reads weights, at which rate, and how many bytes of
-    each phase."""
+    each matrix."""
     resident, read = _split(plan, chip)
-    places: list[tuple[str, int | None, dict[int, int]]] = []
+    place, rate = weights_place(plan, chip, board)
+    places: list[tuple[str, int | None, dict[Matrix, int]]] = []
     if any(resident.values()):
         places.append((*_heap_place(board), resident))
-    place, rate = weights_place(plan, chip, board)
     if plan.maps(chip) and board.flash and mapped_room(board):
         need = plan.flash_need(plan.shards[chip], matrix_padding(board.chip))
         mapped, read = _split_mapped(read, max(0, need - mapped_room(board)))
@@ -140,22 +175,29 @@ def _list_places(
 
 
 def _split_mapped(
-    read: dict[int, int], beyond: int
-) -> tuple[dict[int, int], dict[int, int]]:
-    """Returns the bytes of each phase that are mapped, and those that are not: the last `beyond`
-    bytes of the partition, which ends with the vocabulary."""
-    rest = {PHASE_VOCABULARY: min(beyond, read.get(PHASE_VOCABULARY, 0))}
-    beyond -= rest[PHASE_VOCABULARY]
-    layers = sum(size for phase, size in read.items() if phase != PHASE_VOCABULARY)
-    for phase, size in read.items():
-        if phase != PHASE_VOCABULARY:
-            rest[phase] = min(size, -(-size * beyond // layers)) if layers else 0
-    return {phase: size - rest[phase] for phase, size in read.items()}, rest
+    read: dict[Matrix, int], beyond: int
+) -> tuple[dict[Matrix, int], dict[Matrix, int]]:
+    """Returns the bytes of each matrix that is mapped, and of each that is not: those of which
+    some are among the last `beyond` bytes of the partition, which ends with the vocabulary."""
+    rest: dict[Matrix, int] = {}
+    for matrix in _from_the_end(read):
+        if beyond <= 0:
+            break
+        rest[matrix] = read[matrix]
+        beyond -= read[matrix]
+    return {matrix: size for matrix, size in read.items() if matrix not in rest}, rest
 
 
-def _split(plan: Plan, chip: int) -> tuple[dict[int, int], dict[int, int]]:
+def _from_the_end(read: dict[Matrix, int]) -> list[Matrix]:
+    """Returns matrices in the order opposite to that in the partition."""
+    layers = sorted((matrix for matrix in read if matrix != VOCABULARY), reverse=True)
+    return [VOCABULARY, *layers] if VOCABULARY in read else layers
+
+
+def _split(plan: Plan, chip: int) -> tuple[dict[Matrix, int], dict[Matrix, int]]:
     """Returns what split_resident does, for a chip of the plan."""
     shard = plan.shards[chip]
     config, room = plan.stage_of(chip).shape.config, plan.resident_room(chip)
     sizes, elements = plan.local_sizes(shard), len(shard.elements)
-    return split_resident(config, sizes, len(shard.rows), room, elements)
+    rows = len(shard.rows)
+    return split_resident(config, sizes, rows, room, elements, rows_first=plan.rows_first)

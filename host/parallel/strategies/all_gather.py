@@ -173,7 +173,7 @@ class AllGather(AllReduce):
     def flash_buffers(self, shape: Shape, block: int, sizes: LocalSizes) -> int:
         """Returns all-reduce's, and a row of a vector and the chip's elements for each further
         position."""
-        config, more = shape.config, (shape.positions - 1) * (block > 0)
+        config, more = shape.config, (shape.positions - 1) * (block > 0 and shape.together)
         wide = max(config.heads * config.head_dim, config.hidden_dim)
         columns = config.heads * config.head_dim, config.hidden_dim
         objects = sum(-(-count // KERNEL_COLUMNS) for count in columns) * _SLICE

@@ -20,7 +20,7 @@ from host.parallel.distribution import (
     distribute,
     distribute_evenly,
 )
-from host.parallel.flash import reading_bytes, several_bytes
+from host.parallel.flash import order_bytes, reading_bytes, several_bytes
 from host.parallel.heap import (
     FLASH_CODE,
     READ_SIZE,
@@ -178,7 +178,9 @@ class TensorStrategy(Strategy):
         multiplying them with several positions; 0 if they are in the heap."""
         if not block:
             return 0
-        return reading_bytes(block) + several_bytes(shape.positions, shape.config.dim, sizes)
+        size = reading_bytes(block) + order_bytes(shape.config, sizes)
+        positions = shape.positions if shape.together else 1
+        return size + several_bytes(positions, shape.config.dim, sizes)
 
     def table_bytes(self, shape: Shape) -> int:
         """Returns the bytes of tables that are the same on all chips."""
