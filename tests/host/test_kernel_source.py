@@ -60,8 +60,9 @@ def test_each_number_of_columns_has_its_kernels(columns: int) -> None:
 
 def test_no_function_has_too_many_locals() -> None:
     for head_dim in (*range(2, 129, 2), MAX_COLUMNS, MAX_COLUMNS + 2, 256, 4096):
-        for code in functions(kernel_source([head_dim], head_dim)):
-            assert code.co_nlocals < MOST_LOCALS
+        for int8_kv in (False, True):
+            for code in functions(kernel_source([head_dim], head_dim, int8_kv=int8_kv)):
+                assert code.co_nlocals < MOST_LOCALS
     everything = list(functions(kernel_source(range(1, 401), 128)))
     assert len(everything) > MAX_COLUMNS + 2
     assert max(code.co_nlocals for code in everything) > MAX_COLUMNS
@@ -82,6 +83,7 @@ def test_kernels_of_any_size_compile(
     for i, head_dim in list(enumerate(sizes))[::step]:
         # Every number of columns to 400 is of one size, a few of each.
         columns = range(1 + i, 401, len(sizes))
-        mpy = bundle.compiled(kernel_source(columns, head_dim).encode(), "k.py", arch)
+        source = kernel_source(columns, head_dim, int8_kv=i % 2 > 0)
+        mpy = bundle.compiled(source.encode(), "k.py", arch)
         assert mpy[:2] == b"M\x06"
         assert mpy[2] >> 2 & 0x0F == {"x86": 1, "xtensawin": 10, "rv32imc": 11}[arch]
