@@ -20,8 +20,9 @@ HOST_ONLY = (
 # Files that generate kernels and change sources, on which a chip's code also depends.
 GENERATORS = (
     "attention_kernel.py", "branches.py", "compiler_names.py", "constants.py", "error_texts.py",
-    "kernels.py", "norm_kernel.py", "packages.py", "row_kernels.py", "source_edits.py",
-    "unrolling.py", "wide_attention_kernel.py", "machine_code",
+    "int8_kernels.py", "kernels.py", "norm_kernel.py", "packages.py", "pass_kernels.py",
+    "row_kernels.py", "source_edits.py", "unrolling.py", "wide_attention_kernel.py",
+    "machine_code",
 )  # fmt: skip
 
 
