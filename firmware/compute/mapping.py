@@ -87,7 +87,8 @@ def _map(settings, file, buffers, verify):
         file.mapped = mapped
         digest = verify(file)
     except Exception as error:
-        for table in tables:
+        # Entries that held these pages before may be of another program.
+        for table in tables if is_new else ():
             write_entries(table, at, count, free, 0)
         trial.record(key, str(error), 0, _OUTCOME)
         raise

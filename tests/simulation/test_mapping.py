@@ -16,7 +16,7 @@ from tests.simulation.launch import REPOSITORY, STANDINS
 PROGRAM = """
 import uctypes
 from firmware.compute import partition
-from firmware.compute.mapping import map_weights
+from firmware.compute.mapping import map_weights, write_entries
 
 settings = {settings}
 file = partition.PartitionFile(settings)
@@ -36,6 +36,8 @@ def read_tables():
 
 import machine
 
+for at in tables if {is_held} else ():
+    write_entries(at, 30, {pages}, {first}, 1)
 timeouts, before, out = [], read_tables(), []
 machine.WDT = lambda timeout: timeouts.append(timeout)
 for _ in range(2):
@@ -64,7 +66,8 @@ def start(micropython, content, tmp_path):
     """Starts a chip that maps its partition twice; gives its exit code, its tables before that
     and, of both times, what it says, the digest, the mapped bytes, and the tables."""
 
-    def run(board="esp32", used=24, fault="", asked=None, cause=POWER_ON, is_moved=False, sha=""):
+    def run(board="esp32", used=24, fault="", asked=None, cause=POWER_ON, is_moved=False, sha="",
+            is_held=False):  # fmt: skip
         mapping = map_settings(load(board), is_simulated=True)
         settings = {
             "label": "weights", "size": len(content), "block": 8000,
@@ -74,8 +77,9 @@ def start(micropython, content, tmp_path):
         parts = environment["FEDERATION_MMU"].split(",")
         environment["FEDERATION_MMU"] = ",".join([*parts[:4], str(used), parts[5]])
         program = PROGRAM.format(
-            settings=settings, mapping=mapping, is_moved=is_moved, asked=asked or mapping
-        )
+            settings=settings, mapping=mapping, is_moved=is_moved, asked=asked or mapping,
+            is_held=is_held, pages=PAGES, first=FIRST,
+        )  # fmt: skip
         standins = ":".join(str(STANDINS / name) for name in ("", "flash", "mapped"))
         process = subprocess.run(
             [micropython, "-X", "heapsize=1M", "-c", program],
@@ -116,6 +120,15 @@ def test_what_is_mapped_wrongly_is_unmapped_and_not_tried_again(start, fault, wh
     assert start()[2][0] == first
     other = start(sha="00" * 32)[2][0]
     assert "it does not have this chip's shard whole" in other[0] and other[2:] == (0, before)
+
+
+def test_entries_that_held_the_pages_before_stay(start):
+    """They may be of another program: whatever fails, they are not this one's to free."""
+    _, before, said = start(sha="00" * 32, is_held=True)
+    assert all(table[30 : 30 + PAGES] == [*range(FIRST, FIRST + PAGES)] for table in before)
+    for text, digest, size, tables in said:
+        assert text.startswith("in blocks (it does not have this chip's shard whole")
+        assert (digest, size, tables) == (None, 0, before)
 
 
 @pytest.mark.parametrize(("used", "count"), [(60, 3), (62, 1)])
