@@ -105,15 +105,18 @@ STATE_ASKS_PROOF = const(0)  # see protocol/session.py
 STATE_READY = const(1)
 CHIP_NONCE_SIZE = const(8)
 HASH_SIZE = const(8)
-MAX_ERROR_TEXT = const(200)  # bytes: with header and trailer it fits a 250-byte frame
+# Bytes of text in ERROR and READY: with header and trailer they fit a 250-byte frame.
+MAX_ERROR_TEXT = const(200)
+_READY_TEXT = const(176)
 
 READY_LAYOUT = "<HB8s8s8sBHHHIIIH"
 STATISTICS_LAYOUT = "<IIIIIIIII"
 
 
 def encode_ready(*fields):
-    """Returns the payload of READY, given its fields in order; the last one is text."""
-    return struct.pack(READY_LAYOUT, *fields[:-1]) + fields[-1].encode()
+    """Returns the payload of READY, given its fields in order; the last one is text, of which at
+    most _READY_TEXT characters, all ASCII, are sent."""
+    return struct.pack(READY_LAYOUT, *fields[:-1]) + fields[-1][:_READY_TEXT].encode()
 
 
 def encode_error(code, layer, position, text):

@@ -33,6 +33,12 @@ def test_ready():
     raises(ProtocolError, c.decode_ready, payload[:2] + b"\2" + payload[3:])
 
 
+def test_a_long_text_is_cut_to_what_a_chip_has_room_for():
+    """224 bytes: CONTROL_PAYLOAD of firmware/outbox.py."""
+    payload = r.encode_ready(*READY[:-3], "why " * 99)
+    assert len(payload) == 224 and c.decode_ready(payload)[-3] == "why " * 44
+
+
 def test_error():
     payload = r.encode_error(r.NEED_KV, 3, 456, "fünf")
     assert hexlify(payload).decode() == "0103c80166c3bc6e66"
