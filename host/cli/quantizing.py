@@ -72,7 +72,7 @@ def quantize_to_file(
     with _make_progress(console) as progress:
         begin = _Steps(progress).begin
         if loading.detect_format(path) is loading.Format.QUANTIZED:
-            raise ModelError(f"{path}: is quantized already")
+            raise ModelError(f"{path}: is quantized already: give the model that it was made from")
         header = loading.read_header(path, tokenizer)
         config, tokens = header.config, header.tokenizer
         if config.context < 2:

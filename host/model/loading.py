@@ -183,7 +183,7 @@ def _find_format(path: str | Path, source: _Source) -> PromptFormat:
 def _open_source(path: str | Path) -> _Source:
     kind = detect_format(path)
     if kind is Format.QUANTIZED:
-        raise ModelError(f"{path}: is quantized already")
+        raise ModelError(f"{path}: is quantized already: give the model that it was made from")
     with naming(path):
         return _SOURCES[kind](path)
 

@@ -84,6 +84,16 @@ def test_matrices_stay_in_psram_that_is_faster_and_all_others_are_mapped():
     assert not any(map(plan_of(replace(of, weights="flash"), SMOLLM2).resident_room, range(10)))
 
 
+@pytest.mark.parametrize("weights", ["auto", "flash-mapped"])
+def test_a_place_from_which_nothing_is_read_is_not_named(weights):
+    """All matrices of a small model stay in PSRAM."""
+    board = load("esp32s3-n16r8")
+    plan = plan_of(boards(board.name, 4, "flash-mapped"), STORIES15M)
+    plan = replace(plan, parallelism=replace(plan.parallelism, weights=weights))
+    assert plan.block(0)
+    assert [read.place for read in read_weights(plan, 0, board)] == [PSRAM]
+
+
 def test_what_is_beyond_the_window_is_read_in_blocks():
     """Of a 16 MB flash behind an ESP32, whose window is short; the vocabulary lies last."""
     board = load("esp32")

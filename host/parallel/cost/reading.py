@@ -159,7 +159,7 @@ def _list_places(
     plan: Plan, chip: int, board: Board
 ) -> list[tuple[str, int | None, dict[Matrix, int]]]:
     """Returns each place from which a chip reads weights, at which rate, and how many bytes of
-    each matrix."""
+    each matrix; one place at least, from which a chip without weights reads none."""
     resident, read = _split(plan, chip)
     place, rate = weights_place(plan, chip, board)
     places: list[tuple[str, int | None, dict[Matrix, int]]] = []
@@ -168,9 +168,10 @@ def _list_places(
     if plan.maps(chip) and board.flash and mapped_room(board):
         need = plan.flash_need(plan.shards[chip], matrix_padding(board.chip))
         mapped, read = _split_mapped(read, max(0, need - mapped_room(board)))
-        places.append((MAPPED, board.flash.map_rate, mapped))
-        if not any(read.values()):
-            return places
+        if any(mapped.values()):
+            places.append((MAPPED, board.flash.map_rate, mapped))
+    if places and not any(read.values()):
+        return places
     return [*places, (place, rate, read)]
 
 
