@@ -23,6 +23,7 @@ def version(tmp_path, monkeypatch):
     """Gives the version of a copy of this checkout's sources, whose folder is `tmp_path`."""
     for folder in ("firmware", "protocol", "host/build"):
         shutil.copytree(REPOSITORY / folder, tmp_path / folder)
+    firmware_version()  # which keeps what it first finds
     monkeypatch.setattr(module, "SOURCES", tmp_path)
     return firmware_version.__wrapped__
 

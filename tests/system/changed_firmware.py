@@ -10,8 +10,8 @@ def change_files(monkeypatch, change):
     """Has change(chip, content) alter the files of each chip before it starts."""
     files = simulated.chip_files
 
-    def chip_files(model, plan, shard, arch, config, kernels=None):
-        content = files(model, plan, shard, arch, config, kernels)
+    def chip_files(model, plan, shard, *arguments, **more):
+        content = files(model, plan, shard, *arguments, **more)
         change(shard.chip, content)
         return content
 

@@ -18,9 +18,9 @@ NOTHING = b"\xb8\x01\x00\x00\x00\xc3"  # mov eax, 1; ret: does nothing
 def test_the_text_is_the_same_whatever_kernels_run(model, runs, monkeypatch, link, reduce):
     files = simulated.chip_files
 
-    def chip_files(model, plan, shard, arch, config):
+    def chip_files(model, plan, shard, arch, config, **more):
         of_chip = (standin(), standin(gate=NOTHING), None)[shard.chip]
-        return files(model, plan, shard, arch, config, of_chip)
+        return files(model, plan, shard, arch, config, of_chip, **more)
 
     monkeypatch.setattr(simulated, "chip_files", chip_files)
     with open_cluster(model, settings(3, link, reduce=reduce)) as cluster:
