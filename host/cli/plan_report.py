@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import astuple
 from typing import Any
 
 from host.cli.console import Console
 from host.cli.tables import print_table
 from host.errors import ModelError
+from host.hardware.mmu import map_settings
 from host.parallel.alternatives import Change
 from host.parallel.assessment import Assessment, describe_options, recommend
 from host.parallel.boards import BoardSet
@@ -117,18 +119,29 @@ def _print_chips(console: Console, each: Assessment) -> None:
 
 
 def describe_readings(each: Assessment) -> list[str]:
-    """Returns lines on where weights are read from, and how many bytes for each token; not for
-    chips with weights in internal RAM."""
+    """Returns lines on where weights are read from, and how many bytes for each token, not for
+    chips with weights in internal RAM; and on chips that cannot map their flash."""
     kinds: dict[tuple[str, int | None], dict[int, Reading]] = {}
     for shard in each.plan.shards:
         for read in each.readings(shard):
             if read.place != RAM:
                 kinds.setdefault((read.place, read.rate), {})[shard.chip] = read
-    return [
-        f"weights of chip{'s' * (len(of) > 1)} {_describe_numbers(list(of))}: in"
-        f" {describe_reading(list(of.values()))}"
+    lines = [
+        f"weights of {_describe_chips(of)}: in {describe_reading(list(of.values()))}"
         for of in kinds.values()
     ]
+    unmapped: dict[str, list[int]] = {}
+    for chip, board in enumerate(each.boards.boards):
+        mapping = map_settings(board) if each.plan.maps(chip) else ()
+        if isinstance(mapping, str):
+            unmapped.setdefault(mapping, []).append(chip)
+    return lines + [
+        f"weights of {_describe_chips(of)}, not mapped: {why}" for why, of in unmapped.items()
+    ]
+
+
+def _describe_chips(chips: Collection[int]) -> str:
+    return f"chip{'s' * (len(chips) > 1)} {_describe_numbers(list(chips))}"
 
 
 def _describe_numbers(numbers: list[int]) -> str:

@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 from host.build.bundle import chip_files, split_files
+from host.cli.plan_report import describe_readings
 from host.hardware.board import FILESYSTEM, PAGE, load, names
 from host.hardware.mmu import MMUS, map_settings, mapped_room
 from host.model.checkpoint import Config
 from host.model.outline import Outline
 from host.model.quantization.quantize import quantize
+from host.parallel.assessment import Assessment
 from host.parallel.boards import BoardSet
 from host.parallel.cost.estimate import estimate
 from host.parallel.cost.reading import (
@@ -124,6 +126,14 @@ def test_a_chip_whose_mmu_is_not_known_reads_in_blocks():
     assert (flash.place, flash.rate) == (FLASH, of.boards[0].flash.read_rate)
     assert mapped_room(of.boards[0]) == 0
     assert map_settings(of.boards[0]) == "the MMU of an esp32c6 is not known"
+    lines = describe_readings(Assessment(of, plan, None, 0, None, None, None))
+    assert lines[0].startswith("weights of chips 0-13: in flash, ")
+    assert lines[1:] == [
+        "weights of chips 0-13, not mapped: the MMU of an esp32c6 is not known"
+    ]
+    known = replace(of, boards=(load("esp32c3"),) * 14)
+    lines = describe_readings(Assessment(known, plan, None, 0, None, None, None))
+    assert len(lines) == 1 and lines[0].startswith("weights of chips 0-13: in flash, mapped, ")
 
 
 def test_partitions_begin_with_a_page_and_fit_the_window():
