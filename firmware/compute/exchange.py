@@ -101,11 +101,33 @@ def _exchanging(node, native):
 
 
 def _unload(name):
-    del sys.modules["firmware.compute." + name]
-    delattr(sys.modules["firmware.compute"], name)
+    sys.modules.pop("firmware.compute." + name, None)
+    package = sys.modules["firmware.compute"]
+    if hasattr(package, name):  # not if its import has failed
+        delattr(package, name)
 
 
 def install(node, programs):
+    """Does what _install does, or nothing where the heap has no room for it."""
+    try:
+        _install(node, programs)
+    except MemoryError:
+        for name in ("exchange_block", "exchange_proof", "stage_proof"):
+            _unload(name)
+        # A proof that broke off may have left something of its steps, and its key.
+        role, outbox = node.role, node.outbox
+        role.forget()
+        outbox.clear_answer()
+        if outbox.signer:
+            outbox.signer.session = None
+            outbox.signer._signer.begin(b"")
+    for name in (
+        "_exchanging", "_Received", "_unload", "install", "_install", "count_frames", "slots_of",
+    ):  # fmt: skip
+        globals().pop(name)  # frees the heap of what is not needed again
+
+
+def _install(node, programs):
     """Makes a node whose chip keeps the residual stream use `exchange`, if it proves right."""
     role, outbox = node.role, node.outbox
     step = role.step
@@ -139,14 +161,12 @@ def install(node, programs):
     passes = programs.passes
     several = passes.words[0] if passes else 1
     if proof.is_right(role, native, line, several, gives_logits):
-        step.advance, step._contribute = native.advance, native.contribute
-        node.poll = (line.exchanging if line else _exchanging)(node, native)
+        poll = (line.exchanging if line else _exchanging)(node, native)
         count_frames(node, memoryview(block)[:4])
         node.exchanging = held  # a reference: the block has only their addresses
+        step.advance, step._contribute, node.poll = native.advance, native.contribute, poll
     del proof
     _unload("stage_proof" if of_stages else "exchange_proof")
-    for name in ("_exchanging", "_Received", "_unload", "install", "count_frames", "slots_of"):
-        globals().pop(name)  # frees the heap of what is not needed again
 
 
 class Native:

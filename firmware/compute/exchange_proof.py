@@ -185,8 +185,8 @@ def _digest(role, way, rows, wants):
         outbox._broadcast, outbox._send = broadcast, send
         _forget(role)
         if signer:
-            signer.begin(b"")
             outbox.signer.session = None
+            signer.begin(b"")
 
 
 def _forget(role):

@@ -172,8 +172,8 @@ def _digest(role, way, steps):
         _forget(role)
         way._native.follow()
         if signer:
-            signer.begin(b"")
             outbox.signer.session = None
+            signer.begin(b"")
 
 
 def _forget(role):

@@ -3,6 +3,7 @@ files that `make flash` writes, native kernels among them, each with a serial li
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from host.model.formats import llama2c
 from host.model.loading import load_model
 from host.model.quantization.quantize import quantize
 from host.model.quantized import QuantizedModel
-from host.parallel.parallelism import HOST_REDUCE, Parallelism
+from host.parallel.parallelism import HOST_REDUCE, Parallelism, hybrid, pipeline
 from host.paths import HOME_MODEL
 from host.run import main
 from tests.clusters import cluster_file
@@ -138,4 +139,20 @@ def test_five_emulated_boards_that_all_reduce_compute_the_logits_of_the_referenc
     model = quantize(llama2c.load(tiny_model_file))
     runs = reference_runs(model, tiny_tokenizer(), PROMPTS[:2], STEPS)
     with switched_on(qemu, model, 64, Parallelism(reduce="chips"), key) as cluster:
+        assert_equal(cluster, model, runs, FEWER_STEPS)
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "parallelism", [replace(pipeline(CHIPS), slots=2), hybrid(2)], ids=["pipeline", "hybrid"]
+)
+def test_five_emulated_boards_in_stages_compute_the_logits_of_the_reference(
+    qemu: Path, tiny_model_file: Path, parallelism: Parallelism, unhurried: None
+) -> None:
+    """Each hands over what it made of a token to the next, or two to the other three, through the
+    host; frames are signed. With caches for more sequences a heap has no room for programs."""
+    model = quantize(llama2c.load(tiny_model_file))
+    runs = reference_runs(model, tiny_tokenizer(), PROMPTS[:2], FEWER_STEPS)
+    with switched_on(qemu, model, 64, parallelism, bytes(range(32))) as cluster:
         assert_equal(cluster, model, runs, FEWER_STEPS)
