@@ -84,6 +84,9 @@ class Parser(argparse.ArgumentParser):
         return found, rest
 
     def _describe_unknown(self, option: str) -> str:
+        for action in self._get_positional_actions():
+            if option.lstrip("-") == str(action.metavar).lower():
+                return f"no option {option}: give the {action.metavar} without it"
         known = {name.lstrip("-"): name for name in self._option_string_actions}
         near = difflib.get_close_matches(option.lstrip("-"), known, n=1, cutoff=0.7)
         hint = f"did you mean {known[near[0]]}?" if near else "--help lists all options"

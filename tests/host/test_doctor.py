@@ -59,6 +59,12 @@ def test_whether_the_model_fits_is_what_a_run_would_find(tmp_path):
     )  # fmt: skip
 
 
+def test_a_port_is_given_without_an_option(capsys):
+    with pytest.raises(SystemExit):
+        main(["--port", "/dev/ttyACM0"])
+    assert capsys.readouterr().err == "error: no option --port: give the PORT without it\n"
+
+
 def test_no_board_and_a_file_that_is_none(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(doctor, "list_board_ports", lambda cluster: [])
     assert main([]) == 1
