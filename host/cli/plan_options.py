@@ -9,7 +9,15 @@ from host.errors import BoardError
 from host.hardware.board import RADIO_MTUS, board_names, load
 from host.parallel.boards import BoardSet
 from host.parallel.options import CHOICES
-from host.parallel.parallelism import ANYWHERE, EXCHANGES, LINKS, REDUCERS, RING_BAUD, WEIGHTS
+from host.parallel.parallelism import (
+    ANYWHERE,
+    EXCHANGES,
+    LINKS,
+    REDUCERS,
+    RING_BAUD,
+    WEIGHTS,
+    check_radio_option,
+)
 from host.parallel.plan import MAX_CHIPS
 from host.paths import HOME_MODEL
 
@@ -34,8 +42,8 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
         type=model_path,
         metavar="PATH",
         default=str(HOME_MODEL),
-        help="a llama2.c checkpoint, Hugging Face folder, GGUF file or quantized model (default:"
-        " models/home.bin)",
+        help="a llama2.c checkpoint, Hugging Face folder, GGUF file or quantized model, or a name"
+        " that python -m host.model get lists (default: home, models/home.bin)",
     )
     add("--tokenizer", metavar="FILE", help="its tokenizer (default: the one in or beside it)")
     add("--chips", type=count_up_to(MAX_CHIPS), metavar="N", help=f"how many (default {CHIPS})")
@@ -92,7 +100,7 @@ def _add_division(parser: Parser) -> None:
 
 
 def parse_boards(options: argparse.Namespace) -> BoardSet:
-    """Returns the boards that the options name. Raises BoardError."""
+    """Returns the boards that the options name. Raises BoardError, ParallelError."""
     if options.boards is None:
         names = [options.board or BOARD] * (options.chips or CHIPS)
     elif options.board or options.chips:
@@ -102,6 +110,7 @@ def parse_boards(options: argparse.Namespace) -> BoardSet:
     if len(names) > MAX_CHIPS:
         raise BoardError(f"{len(names)} boards: a federation has 1 to {MAX_CHIPS}")
     kinds = {name: load(name) for name in dict.fromkeys(names)}
+    check_radio_option("--radio-mtu", options.radio_mtu, options.link)
     if options.radio_mtu:
         kinds = {name: board.with_mtu(options.radio_mtu) for name, board in kinds.items()}
     boards = tuple(kinds[name] for name in names)

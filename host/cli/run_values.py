@@ -20,7 +20,7 @@ from host.launch.simulated import SIMULATED_BOARD
 from host.model.checkpoint import Config
 from host.model.sampling import Sampler
 from host.parallel.options import AUTO, parse_parallelism
-from host.parallel.parallelism import ANYWHERE, HOST_REDUCE, Parallelism
+from host.parallel.parallelism import ANYWHERE, HOST_REDUCE, Parallelism, check_radio_option
 from host.paths import HOME_MODEL
 
 
@@ -53,12 +53,14 @@ def simulated_chips(options: argparse.Namespace, layers: int) -> SimulatedChips:
             "--kernels native: simulated chips only have viper's kernels: leave it out; boards can"
             " have native ones (python -m host.flash)"
         )
+    link = options.link or "espnow"
+    check_radio_option("--radio-mtu", options.radio_mtu, link)
     board = options.board or SIMULATED_BOARD
     secure = options.secure
     count = options.chips or DEFAULT_CHIPS
     return SimulatedChips.alike(
         count,
-        options.link or "espnow",
+        link,
         board,
         signed=not load(board).is_simulated if secure is None else secure,
         heap=options.heap,

@@ -46,12 +46,13 @@ def print_sizes(
         for need in (each.fewest, each.in_heaps)
         if need.estimate
     )
+    tried = "no ring of a board a layer or fewer" if link == "ring" else "none in one stage or two"
+    most = f", which wait most for {' or '.join(limits)}" if limits else ""
     console.print(
         f"{board.name} over {over}, caches for {context} positions. flash: the fewest boards, with"
-        " weights in flash where heaps are too small; heaps: in heaps alone; none:"
-        " none in one stage or two. tokens/s, and the"
-        f" first token after a prompt of {PROMPT}, of up to {MOST_ESTIMATED} boards, which wait"
-        f" most for {' or '.join(limits)} (modelled, from published shapes)",
+        f" weights in flash where heaps are too small; heaps: in heaps alone; none: {tried}."
+        f" tokens/s, and the first token after a prompt of {PROMPT}, of up to {MOST_ESTIMATED}"
+        f" boards{most} (modelled, from published shapes)",
         highlight=False,
     )
 

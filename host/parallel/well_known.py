@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
+from host.errors import ModelError
 from host.hardware.board import Board
 from host.model.checkpoint import Config, count_parameters, quantized_bytes
 from host.model.outline import Outline
 from host.parallel.boards import BoardSet
 from host.parallel.cost.estimate import Estimate, find_fastest
 from host.parallel.fitting import find_leanest_chips, find_plans
-from host.parallel.parallelism import ANYWHERE, HEAP, HOST_REDUCE, hybrid
+from host.parallel.parallelism import ANYWHERE, HEAP, HOST_REDUCE, hybrid, pipeline
 
 # Bits of partial sums, which are not known from shapes: the most.
 _WIDEST_BITS = 32
@@ -118,10 +120,24 @@ def _find_need(
     MOST_ESTIMATED boards, the estimate with the fastest strategy that fits them."""
     outline = Outline(model.config, _WIDEST_BITS)
     context = min(context, model.config.context)
-    chips = find_leanest_chips(outline, board, context, link, weights, "pins", tried=_TRIED)
+    if link == "ring":
+        chips = _find_shortest_ring(outline, board, context, weights)
+    else:
+        chips = find_leanest_chips(outline, board, context, link, weights, "pins", tried=_TRIED)
     if chips is None or chips > MOST_ESTIMATED:
         return Need(chips, None)
     signed = not board.is_simulated
     boards = BoardSet((board,) * chips, link, context, signed, "pins", weights=weights)
     boards = boards.with_line_baud(baud)
     return Need(chips, find_fastest(find_plans(outline, boards)[0], boards))
+
+
+def _find_shortest_ring(outline: Outline, board: Board, context: int, weights: str) -> int | None:
+    """Returns the fewest chips of a ring, at most one for each layer, that hold a model."""
+    for chips in range(1, outline.config.layers + 1):
+        signed = not board.is_simulated
+        boards = BoardSet((board,) * chips, "ring", context, signed, "pins", weights=weights)
+        with suppress(ModelError):
+            boards.plan(outline, replace(pipeline(chips), weights=weights))
+            return chips
+    return None

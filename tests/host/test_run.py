@@ -133,6 +133,7 @@ def test_a_count_of_chips_that_cannot_be_is_refused_before_the_model_is_read(err
         (("--heap", "1024M"), 2, "argument --heap: must be a size from 4K .*, got '1024M'"),
         (("--link", "wifi"), 2, "argument --link: invalid choice: 'wifi' .*"),
         (("--nonsense",), 2, "no option --nonsense: --help lists all options"),
+        (("--radio-mtu", "250", "--link", "uart"), 1, "--radio-mtu is for --link espnow: .*"),
         (("--kernels", "native"), 1, "--kernels native: simulated chips only have viper's .*"),
         (("--check", "0"), 2, "argument --check: must be a whole number .*, got '0': give .*"),
         (("--promt", "hi"), 2, r"no option --promt: did you mean --prompt\?"),

@@ -14,6 +14,7 @@ from host.parallel.boards import BoardSet
 from host.parallel.cost.estimate import PROMPT, estimate
 from host.parallel.cost.latency import LatencyModel
 from host.parallel.cost.traffic import widest_sums
+from host.parallel.fitting import find_plans
 from host.parallel.parallelism import ANYWHERE, HEAP, HOST_REDUCE
 from host.parallel.well_known import MODELS, find_boards_needed
 
@@ -80,6 +81,26 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert fast["fewest"]["tokens_per_second"] > found["fewest"]["tokens_per_second"]
     assert main(["sizes", "--board", "esp32h2"]) == 1
     assert "esp32h2 has no ESP-NOW: give --link uart" in capsys.readouterr().err
+
+
+def test_a_ring_has_a_stage_on_each_board(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("host.cli.sizes.MODELS", MODELS[:1])
+    assert main(["sizes", "--link", "ring", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    fewest = found["fewest"]["chips"]
+    assert found["fewest"]["options"] == "--parallel pipeline"
+    assert found["in_heaps"]["chips"] is None
+    outline = Outline(MODELS[0].config, 32)
+    for chips in (fewest, fewest - 1):
+        boards = BoardSet((N16R8,) * chips, "ring", 256, True, "pins", weights=ANYWHERE)
+        plans, _ = find_plans(outline, boards)
+        assert bool(plans) == (chips == fewest)
+    assert main(["sizes", "--link", "ring"]) == 0
+    assert "none: no ring of a board a layer" in " ".join(capsys.readouterr().out.split())
+    assert main(["sizes", "--link", "ring", "--radio-mtu", "1470"]) == 1
+    assert "--radio-mtu is for --link espnow" in capsys.readouterr().err
 
 
 @pytest.mark.verify
