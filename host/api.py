@@ -103,6 +103,8 @@ def simulate(
     context, link = given.maybe_whole("context", context, 1), given.choice("link", link, LINKS)
     loss, seed = given.probability("loss", loss), given.whole("seed", seed, 0)
     secure, radio_mtu = given.flag("secure", secure), given.radio_mtu(radio_mtu)
+    if radio_mtu is not None and link != "espnow":
+        raise ArgumentError(f'radio_mtu is for link "espnow", got link {link!r}')
     slots, drafts = given.slots("slots", slots), given.drafts(drafts)
     line_baud = given.maybe_whole("line_baud", line_baud, LEAST_BAUD, MOST_BAUD)
 

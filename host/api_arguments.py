@@ -18,7 +18,14 @@ from host.errors import ArgumentError
 from host.hardware.board import RADIO_MTUS
 from host.model.loading import LoadedModel
 from host.parallel.options import CHOICES, NAMES
-from host.parallel.parallelism import EXCHANGES, MAX_SLOTS, REDUCERS, WEIGHTS, Parallelism
+from host.parallel.parallelism import (
+    EXCHANGES,
+    HOST_REDUCE,
+    MAX_SLOTS,
+    REDUCERS,
+    WEIGHTS,
+    Parallelism,
+)
 from protocol.messages import MAX_POSITIONS
 
 
@@ -133,6 +140,10 @@ def parallelism(value: Any) -> str | Parallelism | None:
     choice("parallelism.exchange", value.exchange, EXCHANGES)
     choice("parallelism.weights", value.weights, WEIGHTS)
     slots("parallelism.slots", value.slots)
+    if value.strategy == HOST_REDUCE.strategy and value.stages != 1:
+        _refuse("parallelism.stages", f'1 with strategy "{value.strategy}"', value.stages)
+    if value.strategy != HOST_REDUCE.strategy and value.reduce != "chips":
+        _refuse("parallelism.reduce", f'"chips" with strategy "{value.strategy}"', value.reduce)
     return value
 
 

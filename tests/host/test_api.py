@@ -78,6 +78,21 @@ def test_a_name_that_is_not_there():
         ({"loss": 1}, "ArgumentError", "loss must be in [0, 1), got 1"),
         ({"seed": -1}, "ArgumentError", "seed must be a whole number from 0, got -1"),
         (
+            {"parallelism": host.Parallelism(stages=2)},
+            "ArgumentError",
+            'parallelism.stages must be 1 with strategy "tensor", got 2',
+        ),
+        (
+            {"parallelism": host.Parallelism("pipeline", 2)},
+            "ArgumentError",
+            """parallelism.reduce must be "chips" with strategy "pipeline", got 'host'""",
+        ),
+        (
+            {"radio_mtu": 1470, "link": "uart"},
+            "ArgumentError",
+            """radio_mtu is for link "espnow", got link 'uart'""",
+        ),
+        (
             {"parallelism": "data"},
             "ArgumentError",
             "parallelism must be tensor or pipeline or hybrid or auto, got 'data'",
