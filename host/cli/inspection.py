@@ -211,6 +211,8 @@ def print_inspection(console: Console, found: Inspection) -> None:
     config = found.config
     heads = f"{config.heads} heads of {config.head_dim}, {config.kv_heads} KV heads"
     classifier = "shared with the classifier" if found.shared_classifier else "classifier apart"
+    if found.format is Format.QUANTIZED:
+        classifier = "classifier apart, as quantizing makes it"
     lines = {
         "format": found.format.value,
         "architecture": f"{found.architecture}, {config.layers} layers, dim {config.dim}, {heads},"

@@ -150,7 +150,8 @@ def add_chip_options(parser: Parser) -> argparse._ArgumentGroup:
              " chips")
     add("--slots", type=count_up_to(MAX_SLOTS), metavar="N",
         help="simulated chips' KV caches for so many sequences, which run together, as far as"
-             " heaps allow (default: one; with --prompts 8; in a pipeline one more than stages)",
+             " heaps allow (default: one; 8 with --prompts and in serve; in a pipeline one more"
+             " than stages)",
         )  # fmt: skip
     return group
 
