@@ -65,7 +65,8 @@ def print_plan(
     console.print()
     _print_token(console, fitting)
     console.print(
-        f"bytes: for partial sums as wide as the widest of {TYPICAL_TOKENS} tokens of the model's text",
+        f"bytes: for partial sums as wide as the widest of {TYPICAL_TOKENS} tokens of the model's"
+        " text",
         highlight=False,
     )
     best, many = recommend(fitting), recommend(fitting, many=True)
