@@ -283,7 +283,8 @@ def test_what_quantize_refuses(
     brief = tmp_path / "brief.gguf"
     write_gguf(random_checkpoint(replace(CONFIG, context=1)), brief, small_tokenizer())
     cases = [
-        ((done, "-o", output), f"{done}: is quantized already: give the model that"),
+        ((done, "-o", output),
+             f"{done}: is quantized already: give the model that it was made from"),
         ((path, "-o", output, "--text", text), f"{text}: 6 tokens, too few: give at least 32"),
         ((path, "-o", output, "--text", picture),
          f"{picture}: line 1: it is not UTF-8 text, but perhaps Windows-1252 or Latin-1: save it"
