@@ -343,10 +343,11 @@ def test_in_order_each_byte_is_read_once_for_a_token():
 def test_a_chunk_is_read_in_pieces_while_a_chip_is_idle():
     random.seed(7)
     content = bytes([below(256) for _ in range(1 << 16)])
-    blocks = Blocks(MemoryPartition(content), 1 << 14, 3, 1 << 15)
+    partition = MemoryPartition(content)
+    blocks = Blocks(partition, 1 << 14, 3, 1 << 15)
     blocks.order(1, [(64, 900, 64), (60_000, 80, 64)])
     blocks.take(64)
-    reads = blocks._read.__self__.reads
+    reads = partition.reads
     assert reads == [(64, 1 << 15)] and blocks.buffers[0] != blocks.buffers[1]
     del reads[:]
     blocks.read_ahead()
