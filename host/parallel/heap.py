@@ -28,7 +28,7 @@ _PLACE = 4  # bytes of an offset of matrices in flash
 SIGNING, _WINDOW = 3_900, 12
 # What reading weights from flash adds (firmware/compute/blocks.py, and on a simulated chip its
 # stand-in of esp32).
-FLASH_CODE = 4_700
+FLASH_CODE = 4_800
 # What mapping that partition adds, besides what says where matrices are: mostly, on a simulated
 # chip, the stand-in of its MMU (host/simulation/standins/mapped).
 MAPPED_CODE = 3_300

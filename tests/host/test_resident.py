@@ -21,7 +21,7 @@ from host.parallel.cost.reading import (
     time_reading,
 )
 from host.parallel.cost.traffic import widest_sums
-from host.parallel.flash import CHUNK, CHUNKS, VOCABULARY, ahead_bytes, split_resident
+from host.parallel.flash import BLOCK, CHUNK, CHUNKS, VOCABULARY, ahead_bytes, split_resident
 from host.parallel.heap import usable_heap
 from host.parallel.parallelism import ALL_GATHER, ALL_REDUCE, HOST_REDUCE, hybrid
 from tests.firmware.shards import Part
@@ -132,8 +132,9 @@ def test_a_chip_that_waits_reads_ahead(weights):
     """As much as its buffers hold, and in whole pieces."""
     plan = plan_of(10, weights, ALL_REDUCE)
     count, size = plan.buffers(0) if weights == "auto" else (2, plan.block(0))
-    assert (count, size) == ((CHUNKS, CHUNK) if weights == "auto" else (2, 8192))
-    rate = 8192 * 1000
+    assert (count, size) == ((CHUNKS, CHUNK) if weights == "auto" else (2, BLOCK))
+    piece = min(size, 8192)
+    rate = piece * 1000
     ahead = ReadAhead(plan, [rate] * 9 + [None])
     assert ahead.take(0, 0.5) == 0.5 and ahead.wait(9, 1.0) == ahead.take(9, 0.0) == 0
     assert ahead.wait(0, 0.0004) == pytest.approx(0.0006)
