@@ -72,8 +72,10 @@ EXAMPLES: list[tuple[str, tuple[Any, ...], dict[str, Any], dict[str, Any]]] = [
     ("rsr", ("a2", ACCHI), {"acc": -(1 << 33) + 5}, {"a2": -2}),  # with its sign
     ("mul.aa.ll", ("a2", "a3"), {"a2": 0x0007FFFF, "a3": 5, "acc": 99}, {"acc": -5}),
     ("mula.ad.ll", ("a2", "m2"), {"a2": 3, "m2": 0x00070005}, {"acc": 15}),
+    ("mula.ad.lh", ("a2", "m2"), {"a2": 0x0009FFFE, "m2": 0x00070005}, {"acc": -14}),
     ("mula.ad.hh", ("a2", "m3"), {"a2": 0x00030009, "m3": 0x00070005}, {"acc": 21}),
     ("mula.da.ll", ("m0", "a2"), {"m0": 4, "a2": 0xFFFE, "acc": 1}, {"acc": -7}),
+    ("mula.da.hl", ("m1", "a2"), {"m1": 0x00020003, "a2": 0x00090007}, {"acc": 14}),
     ("mula.da.hh", ("m1", "a2"), {"m1": 0x00020003, "a2": 0x00050007}, {"acc": 10}),
     ("mula.dd.ll", ("m1", "m3"), {"m1": 6, "m3": 7, "acc": 5}, {"acc": 47}),
     ("mula.dd.hh", ("m0", "m3"), {"m0": 2 << 16, "m3": 9 << 16}, {"acc": 18}),
@@ -88,6 +90,8 @@ EXAMPLES: list[tuple[str, tuple[Any, ...], dict[str, Any], dict[str, Any]]] = [
      {"q0": bytes(range(0, 32, 2)), "q1": bytes(range(1, 32, 2))}),
     ("ee.vunzip.16", ("q0", "q1"), {"q0": int16s(*range(8)), "q1": int16s(*range(8, 16))},
      {"q0": int16s(*range(0, 16, 2)), "q1": int16s(*range(1, 16, 2))}),
+    ("ee.vzip.8", ("q0", "q1"), {"q0": bytes(range(0, 32, 2)), "q1": bytes(range(1, 32, 2))},
+     {"q0": bytes(range(16)), "q1": bytes(range(16, 32))}),
     ("ee.zero.accx", (), {"accx": 77}, {"accx": 0}),
     ("ee.zero.qacc", (), {"qacc": [1] * 8}, {"qacc": [0] * 8}),
     ("ee.vmulas.u8.accx", ("q0", "q1"), {"q0": bytes([255] * 16), "q1": bytes([255] * 16),
@@ -156,6 +160,14 @@ def test_vectors_are_loaded_and_stored_at_multiples_of_16() -> None:
     )
     assert core.q[1] == BYTES and core.memory.content(at + 16, 16) == BYTES
     assert core.registers[2:4] == [at + 5 - 16, at + 16 + 9 + 32]
+
+
+def test_half_a_vector_is_loaded_at_multiples_of_8() -> None:
+    core = started(q1=bytes([9] * 16))
+    at = core.memory.placed(BYTES)
+    core.registers[2] = at + 8 + 3
+    execute(lambda asm: asm.ee_vld_l_64_ip("q1", "a2", -8), core)
+    assert core.q[1] == BYTES[8:16] + bytes([9] * 8) and core.registers[2] == at + 3
 
 
 def test_an_element_is_loaded_into_all() -> None:
@@ -281,7 +293,8 @@ def test_a_program_fills_in_what_differs_and_makes_its_calls() -> None:
 
 def test_every_instruction_has_an_example() -> None:
     apart = {
-        "ldinc", "ee.vld.128.ip", "ee.vst.128.ip", "ee.vldbc.8", "ee.vldbc.16", "ee.vldbc.16.ip",
+        "ldinc", "ee.vld.128.ip", "ee.vld.l.64.ip", "ee.vst.128.ip", "ee.vldbc.8", "ee.vldbc.16",
+        "ee.vldbc.16.ip",
         "ee.vmulas.u8.accx.ld.ip", "ee.vmulas.s16.accx.ld.ip",
         "ee.vmulas.s16.qacc.ldbc.incp",
         *(name for name in Lx6.meanings if name.endswith(".ldinc")),

@@ -74,7 +74,7 @@ def test_clusters_of_files_are_served_together(tmp_path, tiny_model_file, monkey
     found = serve_options.find_models(serve_options.parse_options(files))
     assert {name: len(clusters) for name, (_, clusters) in found.items()} == {"tiny": 2, "home": 1}
     with pytest.raises(ArgumentError, match="^--model and --cluster"):
-        serve_options.find_models(serve_options.parse_options([*files, "--model", "x"]))
+        serve_options.find_models(serve_options.parse_options([*files, "--model", "x.gguf"]))
     with pytest.raises(ClusterError, match="there is no such file$"):
         serve_options.find_models(serve_options.parse_options(["--cluster", "x"]))
 

@@ -251,7 +251,8 @@ def test_a_processor_without_any_says_so(chip):
 
 def test_every_kernel_is_proved():
     """All functions with machine code of ours have cases; matvec and attend by their names."""
-    assert set(_CORES) == set(proof._CASES) | {"run_program", "serve", "exchange", "take_line"}
+    of_programs = {"run_program", "serve", "exchange", "stage", "take_line"}
+    assert set(_CORES) == set(proof._CASES) | of_programs
 
 
 def test_kernels_of_int8_caches_are_proved_by_their_own_names():

@@ -47,7 +47,7 @@ from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD
 from protocol.shard_layout import VECTORS
 
 # What the role adds to a chip's code and objects besides all-reduce's. Measured, as heap.CODE.
-ROLE_CODE = 1_800
+ROLE_CODE = 2_000
 # Bytes of the objects for a position's slice, a chip's edges, and a block of a matrix's columns.
 _SLICE, _CHIP, _BLOCK = 64, 40, 80
 # A chip has at most this multiple of the even part of units, because each chip's buffers must hold
