@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -132,7 +132,9 @@ class _Chip:
         self.arrived = simpy.Store(ring.env)
         self._ring, self._chip, self._env = ring, chip, ring.env
         self._is_last = chip == ring.plan.chips - 1
-        self._kernels, self._hertz = ring.scenario.kernels[chip], ring.scenario.hertz[chip]
+        takes_steps = ring.scenario.sequences == 1  # else they wait until this chip is free
+        self._kernels = replace(ring.scenario.kernels[chip], takes_steps=takes_steps)
+        self._hertz = ring.scenario.hertz[chip]
         self._before = HOST if chip == 0 else chip - 1
         self._begun = 0  # the number of the step begun last
         self._handed = 0  # of the one of which the output waits for its acknowledgement, or 0

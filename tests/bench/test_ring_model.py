@@ -66,7 +66,7 @@ def test_the_model_of_plans_agrees_for_one_sequence_and_for_many(signed):
     many = RingModel(replace(of, sequences=of.plan.slots)).outcome(60).seconds
     assert one == pytest.approx(times.latency(token, of.position).total, rel=0.1)
     assert many == pytest.approx(1 / model_throughput(times, token, of.position), rel=0.2)
-    assert many < 0.4 * one
+    assert many < 0.5 * one
 
 
 @pytest.mark.parametrize("chips", [2, 3, 5])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 
 from host.hardware.board import Board
 from host.parallel.cost.instructions import (
@@ -88,6 +90,12 @@ class ChipTimes:
         return self._seconds(
             chip, message_instructions(self._plan, chip, message, self._costs[chip])
         )
+
+    def with_steps_waiting(self) -> ChipTimes:
+        """Returns these times for stages that are busy when a STEP comes."""
+        times = copy(self)
+        times._costs = [replace(each, takes_steps=False) for each in self._costs]
+        return times
 
     def _seconds(self, chip: int, instructions: float) -> float:
         return instructions * CYCLES_AN_INSTRUCTION / self._clocks[chip] / 1e6

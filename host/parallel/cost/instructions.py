@@ -14,6 +14,7 @@ from host.hardware.kernels import PASSES, native_kernels
 from host.parallel.assignment import LocalSizes
 from host.parallel.cost.reading import flash_bytes_of, phase_bytes
 from host.parallel.cost.traffic import Count, count_frames, receivers, route
+from host.parallel.parallelism import ALL_REDUCED
 from host.parallel.plan import Plan, Shard
 from host.parallel.synchronization import (
     FINISHED_ATTENTION,
@@ -33,15 +34,17 @@ class Calls:
 
     synchronization: float  # calls from the message's type down to kernels, activations widened
     line_byte: float  # COBS and CRC-32 in both directions
-    # An exchange among chips, besides its kernels and frames: of each chip; and to contribute.
+    frame: float  # a frame sent or received, whatever its length
+    signed: float  # and its HMAC-SHA256, less CRC-32, at about 200 bytes
+    # An exchange among chips, besides its kernels and frames: of each chip; to contribute; and a
+    # contribution of another chip.
     exchange: float
     contributing: float
+    contributed: float
+    stepped: float = 0  # the start and end of a STEP
     # A synchronization and its frames in one native call, None without such calls.
     served: float | None = None
-    # A contribution taken in with its frame by firmware/compute/exchange.py, None without it; and
-    # the start and end of a STEP there, which are bytecode.
-    taken: float | None = None
-    stepped: float = 0
+    takes_contributions: bool = False  # natively, with their frames
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,21 @@ class KernelCosts:
     unpacked: float  # and of one that is added from a contribution
     calls: Calls
     passes: tuple[int, ...] = ()  # numbers of positions of a pass, largest first
+    # False for stages whose STEPs wait until they are free: those are taken in by bytecode.
+    takes_steps: bool = True
 
 
 # Fitted to whole emulated chips, on a serial line and with all-reduce; the same on all processors.
-_BYTECODE = Calls(11_000, 32, 35_000, 32_000)
-# With native kernels, fitted to whole emulated chips of rv32im: signed ones, which run programs
-# (firmware/compute/program.py); those that answer natively (firmware/compute/serve.py); and those
-# that all-reduce (firmware/compute/exchange.py).
-_PROGRAMS = Calls(4_000, 14, 7_500, 0, served=4_000, taken=4_300, stepped=53_000)
+# HMAC-SHA256 over 200 bytes was counted on a C3's stock firmware by others.
+_BYTECODE = Calls(11_000, 32, 9_700, 11_800 + 12_900, 35_000, 32_000, 5_000)
+# With native kernels, fitted to whole emulated chips of rv32im: those that all-reduce and stages
+# (firmware/compute/exchange.py and exchange_stage.py), on a serial line and over the radio, where
+# each frame is received in bytecode; then those that run programs (firmware/compute/program.py)
+# between messages in bytecode, and that answer natively (firmware/compute/serve.py).
+_ON_LINES = Calls(0, 14, 3_000, 14_500, 5_500, 0, 500, 4_000, None, True)
+_ON_RADIO = replace(_ON_LINES, contributed=4_300)
+_PROGRAMS = Calls(4_000, 14, 9_700, 24_700, 7_500, 0, 4_300, 53_000, 4_000, True)
+_SERVED_SIGNED = 17_500  # signing or verifying a frame there
 # By the name of a chip's native kernels, else by mpy-cross's name of its processor.
 #
 # rv32imc is fitted to counts of whole chips by phase; norm, add_rescaled and unpacked are counts
@@ -88,17 +98,12 @@ KERNELS = {
     "pie": KernelCosts(0.23, 0.23, 0.77, 200, 8.6, 28, 35.1, 28, 14, 29, 15.9, _PROGRAMS),
 }
 KERNELS.update({name: replace(KERNELS[name], passes=passes) for name, passes in PASSES.items()})
-_FRAME = 9_700  # a frame sent or received, whatever its length, in bytecode
 # To relay a frame, besides the bytes on its line: ESP-NOW's send and irecv on a C3's stock
 # firmware (counted by others), and the loop of an emulated gateway.
 _RELAY = 16_100 + 4_900 + 8_300
 # To pass a frame on in a ring, besides its bytes: assumed to be that of receiving one, and a
 # UART's write on a C3's stock firmware (counted by others).
-_PASSED = _FRAME + 6_600
-_CONTRIBUTED = 5_000  # in an exchange among chips, for each contribution
-# HMAC-SHA256 over 200 bytes, counted there too; and the rest of signing on an emulated chip, less
-# CRC-32.
-_SIGNED_FRAME = 11_800 + 12_900
+_PASSED = _BYTECODE.frame + 6_600
 # A block that is read from flash: calls in bytecode and of the driver; those for each position
 # that it is multiplied with; the blocks that are not full in a phase; and for each row's sum that
 # it is copied. Estimated from the costs of such calls.
@@ -145,8 +150,7 @@ def chip_instructions(
     if frames is None:
         frames = count_frames(plan, (*each.requests, *each.answers))
     is_served = rows == 1 and _is_served(plan, each, kernels)
-    if each.phase in GATHERED | FINISHED:
-        kernels = replace(kernels, calls=_gathering_calls(kernels))
+    kernels = replace(kernels, calls=_choose_calls(plan, each, kernels, rows))
     together, passes = count_passes(plan, chip, each, kernels, rows)
     passed = replace(kernels, matrix=kernels.passed)
     return (
@@ -166,7 +170,8 @@ def message_instructions(
 ) -> float:
     """Returns the instructions of a chip that sends a message, receives it or passes it on."""
     [(_, count)] = count_frames(plan, [message])
-    return _carrying(plan, chip, message, count, kernels.calls, False)
+    calls = _exchange_calls(plan, kernels) or kernels.calls
+    return _carrying(plan, chip, message, count, calls, False)
 
 
 def count_passes(
@@ -243,7 +248,7 @@ def _handle_blocks(
 def _is_served(plan: Plan, each: Synchronization, kernels: KernelCosts) -> bool:
     """Returns whether a chip answers in one native call."""
     link = plan.link
-    is_other = link.signed or link.has_radio or plan.strategy.keeps_residual or plan.slots > 1
+    is_other = link.has_radio or plan.strategy.keeps_residual or plan.slots > 1
     is_other = is_other or link.is_ring or bool(plan.shape.flash)
     return not is_other and kernels.calls.served is not None
 
@@ -255,9 +260,12 @@ def _calling(
     one sequence at a time."""
     if is_served:
         return kernels.calls.served or 0
+    calls = kernels.calls
+    if calls in (_ON_LINES, _ON_RADIO):
+        return calls.synchronization
     if plan.slots > 1 or each.phase == PHASE_VOCABULARY or plan.shape.flash:
         return _BYTECODE.synchronization
-    return kernels.calls.synchronization
+    return calls.synchronization
 
 
 def _combining(plan: Plan, chip: int, each: Synchronization, kernels: KernelCosts) -> float:
@@ -272,7 +280,7 @@ def _combining(plan: Plan, chip: int, each: Synchronization, kernels: KernelCost
         return work + calls.stepped
     others = {message.source for message in each.answers} - {chip}
     work += calls.exchange + (calls.contributing if others else 0)
-    taken = (_CONTRIBUTED if calls.taken is None else calls.taken) * len(others)
+    taken = calls.contributed * len(others)
     if each.phase in GATHERED | FINISHED:
         heads = each.phase in (GATHERED_HEADS, FINISHED_ATTENTION)
         wide = config.heads * config.head_dim if heads else config.hidden_dim
@@ -290,9 +298,23 @@ def count_parts(phase: int, shard: Shard, sizes: LocalSizes) -> int:
     return sizes.intermediate if phase == GATHERED_UNITS else len(shard.elements)
 
 
-def _gathering_calls(kernels: KernelCosts) -> Calls:
-    """Returns the calls of all-gather: its two exchanges in a phase are always bytecode."""
-    return replace(_BYTECODE, synchronization=kernels.calls.synchronization)
+def _choose_calls(
+    plan: Plan, each: Synchronization, kernels: KernelCosts, rows: int
+) -> Calls:
+    """Returns what is between the kernels of a synchronization of so many positions."""
+    if each.phase in GATHERED | FINISHED:  # all-gather's two exchanges are always bytecode
+        return replace(_BYTECODE, synchronization=kernels.calls.synchronization)
+    return (_exchange_calls(plan, kernels) if rows == 1 else None) or kernels.calls
+
+
+def _exchange_calls(plan: Plan, kernels: KernelCosts) -> Calls | None:
+    """Returns what is between kernels if chips take in and write frames of one position in native
+    calls, else None."""
+    exchanges = plan.strategy.keeps_residual and plan.parallelism.exchange == ALL_REDUCED
+    has_programs = kernels.takes_steps and (plan.slots == 1 or len(plan.stages) > 1)
+    if kernels.calls.served is None or plan.shape.flash or not (exchanges and has_programs):
+        return None
+    return _ON_RADIO if plan.link.has_radio else _ON_LINES
 
 
 def _is_contribution(message: Message) -> bool:
@@ -311,10 +333,11 @@ def _carrying(
         return (calls.line_byte * count.bytes + _PASSED * count.frames) * on_own_line
     on_own_line = on_own_line or (plan.link.is_ring and chip == message.source)
     instructions = calls.line_byte * count.bytes if on_own_line else 0.0
-    if not is_served and (chip == message.source or chip in receivers(plan, message)):
-        is_taken = _is_contribution(message) and calls.taken is not None
-        frame = 0 if is_taken else _FRAME
-        instructions += count.frames * (frame + (_SIGNED_FRAME if plan.link.signed else 0))
+    if chip == message.source or chip in receivers(plan, message):
+        is_taken = is_served or (_is_contribution(message) and calls.takes_contributions)
+        signed = _SERVED_SIGNED if is_served else calls.signed
+        frame = (0 if is_taken else calls.frame) + (signed if plan.link.signed else 0)
+        instructions += count.frames * frame
     gateway = plan.link.has_radio and chip == 0
     if gateway and path.on_air and HOST in (message.source, message.destination):
         instructions += count.frames * _RELAY

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from host.hardware.board import Board
@@ -122,6 +123,12 @@ class LatencyModel:
         self._boards, self._radio = boards, radio_rate(boards)
         self._routes: dict[tuple[int, int], Route] = {}
         self._frames: dict[int, tuple[int, ...]] = {}
+
+    def with_steps_waiting(self) -> LatencyModel:
+        """Returns the model of stages that are busy when a STEP comes."""
+        model = copy(self)
+        model.chips = self.chips.with_steps_waiting()
+        return model
 
     def latency(
         self, token: Iterable[Synchronization], position: int, rows: int = 1

@@ -35,6 +35,7 @@ def model_throughput(
     one = times.latency(token, position, rows)
     if len(plan.stages) == 1:
         return rows / one.total
+    times = times.with_steps_waiting()
     if plan.link.is_ring:
         slowest = max(_busiest_chip(times, token, position), _interval_between_steps(times, token))
     else:
