@@ -127,7 +127,7 @@ def test_inspect_tells_whether_a_cluster_holds_it(
 def test_inspect_counts_boards_with_weights_in_flash(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = Config(64, 256, 6, 4, 4, VOCABULARY, 64)
+    config = Config(64, 256, 6, 4, 4, VOCABULARY, 48)
     path = write_gguf(random_checkpoint(config), tmp_path / "m.gguf", small_tokenizer())
     code, out, _ = printed(capsys, "inspect", path, "--json")
     found = json.loads(out)
