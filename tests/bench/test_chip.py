@@ -113,12 +113,12 @@ def test_answers_that_are_not_signed_as_they_should_be_are_noticed(qemu: Path) -
     bench = ChipBench(model, requests(model, [1], 1), [0], qemu, signed=True)
     _, (run,) = bench.federation(1)
     bench.check([run])
-    with pytest.raises(EmulationError, match="no good: frame was seen before"):
+    with pytest.raises(EmulationError, match="malformed: frame was seen before"):
         bench.check([[run[0], *run]])
     frame = bytearray(decode_frame(run[0].answer[:-1]))
     frame[-1] ^= 1
-    with pytest.raises(EmulationError, match="no good: frame is not authentic"):
+    with pytest.raises(EmulationError, match="malformed: frame is not authentic"):
         bench.check([[replace(run[0], answer=encode_frame(frame)), *run[1:]]])
     plain = ChipBench(model, requests(model, [1], 1), [0], qemu)
-    with pytest.raises(EmulationError, match="no good: frame is signed"):
+    with pytest.raises(EmulationError, match="malformed: frame is signed"):
         plain.check([run])

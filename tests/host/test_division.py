@@ -102,13 +102,13 @@ def test_by_default_the_planner_chooses(model, auto):
 
 @pytest.mark.verify
 def test_auto_has_the_heap_that_a_board_leaves_the_strategy_it_takes():
-    """Machine code for chips that add up partial sums takes more of a board's RAM."""
+    """Machine code for stages takes more of a board's RAM."""
     model = quantize(random_checkpoint(HOME))
     board, options = load("esp32s3"), ("--board", "esp32s3")
     six = (*options, "--chips", "6", "--context", "112")
     assert parallelism(model, *six) == hybrid(2)
     assert (
-        heap(model, *six) == board.planned_heap("espnow", "chips") < board.planned_heap("espnow")
+        heap(model, *six) == board.planned_heap("espnow", "stages") < board.planned_heap("espnow")
     )
     # With five it does not fit, though it would with the heap that the host's leaves.
     five = (*options, "--chips", "5", "--context")
