@@ -29,7 +29,8 @@ from bench.results import Label, Row
 from host.hardware.board import load
 from host.model.quantized import QuantizedModel
 from host.parallel.cost.chip_times import CYCLES_AN_INSTRUCTION
-from host.parallel.cost.instructions import chip_instructions, kernel_costs
+from host.parallel.cost.instructions import chip_instructions
+from host.parallel.cost.kernel_costs import kernel_costs
 from host.parallel.cost.traffic import BITS_A_BYTE, widest_sums
 from host.parallel.cost.turns import slot_seconds
 from host.parallel.plan import Plan, Shard

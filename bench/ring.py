@@ -17,7 +17,7 @@ from host.hardware.board import load
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import BoardSet
 from host.parallel.cost.chip_times import CYCLES_AN_INSTRUCTION
-from host.parallel.cost.instructions import kernel_costs
+from host.parallel.cost.kernel_costs import kernel_costs
 from host.parallel.cost.latency import LatencyModel
 from host.parallel.cost.traffic import count_traffic
 from host.parallel.cost.widths import SumWidths

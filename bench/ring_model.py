@@ -21,7 +21,8 @@ import simpy
 
 from firmware.roles.handover import LONGEST_TIMEOUT_MS, SHORTEST_TIMEOUT_MS, TIMEOUT_STEPS
 from host.executors.step_sender import BACKOFF, LOSSY_STAGE
-from host.parallel.cost.instructions import KernelCosts, chip_instructions, message_instructions
+from host.parallel.cost.instructions import chip_instructions, message_instructions
+from host.parallel.cost.kernel_costs import KernelCosts
 from host.parallel.cost.latency import HOST_SECONDS, USB_SECONDS
 from host.parallel.cost.traffic import BITS_A_BYTE, around_seconds, frame_sizes, widest_sums
 from host.parallel.plan import Plan

@@ -20,7 +20,7 @@ no sign extension, and a gain as multiplier + GAIN_ZERO. Matrices named between 
 stored as one, their rows one after another. Each layer and the vocabulary are padded to a multiple
 of 4 bytes. Parts with a * exist only where the header's `has_norms` is true.
 
-How a matrix is stored depends on the chip's kernels, and is told by the header's `columns`:
+How a matrix is stored depends on the chip's kernels, and the header's `columns` says which:
 
 | columns | a matrix |
 | --- | --- |

@@ -9,7 +9,7 @@ from functools import partial
 from host.errors import ModelError
 from host.hardware.board import Board
 from host.model.outline import Divisible
-from host.parallel.cost.instructions import kernel_costs, matrix_speed
+from host.parallel.cost.kernel_costs import kernel_costs, matrix_speed
 from host.parallel.padding import fit_padding, try_advice
 from host.parallel.parallelism import (
     FLASH,

@@ -13,7 +13,7 @@ from host.build.int8_kernels import int8_kernels
 from host.build.kernels import kernel_source
 from host.build.machine_code.registry import KernelSet
 from host.model import arithmetic
-from host.parallel.cost.instructions import KERNELS
+from host.parallel.cost.kernel_costs import KERNELS
 from tests.bench.twins import INT16, Scratch, Twins, check, numbers, seeds
 
 # Of which S3's vector unit takes those of a multiple of 8, of 16 in whole loads.

@@ -9,7 +9,7 @@ from bench.virtual.model import CONFIG, small_model
 from host.hardware.board import load
 from host.parallel.boards import BoardSet
 from host.parallel.cost.chip_times import CYCLES_AN_INSTRUCTION
-from host.parallel.cost.instructions import kernel_costs
+from host.parallel.cost.kernel_costs import kernel_costs
 from host.parallel.cost.latency import HOST_SECONDS, USB_SECONDS, LatencyModel
 from host.parallel.cost.throughput import model_throughput
 from host.parallel.cost.traffic import BITS_A_BYTE, count_traffic, frame_sizes, widest_sums

@@ -63,7 +63,7 @@ def test_a_pipeline_names_its_last_stage():
         boards.plan(Outline(config), pipeline(2))
 
 
-def test_too_many_boards_on_the_radio_are_told_how_many_would_do(home):
+def test_too_many_boards_on_the_radio_are_text_how_many_would_do(home):
     with pytest.raises(DoesNotFit) as caught:
         choose_parallelism(home, alike(200, "esp32c3"), batch=False)
     assert "no number of chips" not in str(caught.value)
@@ -108,8 +108,8 @@ def test_the_problem_that_can_be_cured_is_reported():
     ):
         by_parallelism = dict(zip((HOST_REDUCE, ALL_REDUCE, 3, 4), problems, strict=False))
         assert explain(by_parallelism) is reported
-    told = explain(dict(zip((HOST_REDUCE, ALL_REDUCE), (context, chips), strict=True)))
-    assert str(told) == "a: 7 chips would do, or --context 40"
+    text = explain(dict(zip((HOST_REDUCE, ALL_REDUCE), (context, chips), strict=True)))
+    assert str(text) == "a: 7 chips would do, or --context 40"
 
 
 def test_advice_is_looked_for_once_and_only_when_it_is_asked_for():

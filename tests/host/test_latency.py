@@ -12,12 +12,8 @@ from host.model.quantization.quantize import quantize
 from host.parallel.boards import BoardSet
 from host.parallel.cost.chip_times import CYCLES_AN_INSTRUCTION, NotModelled
 from host.parallel.cost.formula import formula
-from host.parallel.cost.instructions import (
-    KERNELS,
-    chip_instructions,
-    count_passes,
-    kernel_costs,
-)
+from host.parallel.cost.instructions import chip_instructions, count_passes
+from host.parallel.cost.kernel_costs import KERNELS, kernel_costs
 from host.parallel.cost.latency import HOST_SECONDS, USB_SECONDS, LatencyModel
 from host.parallel.cost.radio import radio_rate
 from host.parallel.cost.reading import FLASH, describe_reading, phase_bytes, read_weights
@@ -285,8 +281,8 @@ def test_reading_weights_takes_its_time(stories):
     assert flash.total == pytest.approx(flash.compute + flash.reading + flash.links + flash.waits)
     assert sum(flash.percent.values()) == 100 and flash.percent["reading"] > 0
     assert read.place == FLASH
-    told = describe_reading([read])
-    assert re.fullmatch(r"flash, \d+ KB a token at 11.5 MB/s \(modelled\)", told)
+    text = describe_reading([read])
+    assert re.fullmatch(r"flash, \d+ KB a token at 11.5 MB/s \(modelled\)", text)
 
 
 @pytest.mark.parametrize("parallelism", [Parallelism(), ALL_REDUCE, ALL_GATHER])

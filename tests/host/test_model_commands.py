@@ -140,8 +140,8 @@ def test_inspect_counts_boards_with_weights_in_flash(
                            "--link", "uart")  # fmt: skip
     assert code == 0
     assert "1 chip esp32s3: fits, weights in flash; " in " ".join(out.split())
-    told = r"flash; (\S+) tokens a second.* (\S+) with --weights flash-mapped"
-    rates = re.search(told, " ".join(out.split()))
+    pattern = r"flash; (\S+) tokens a second.* (\S+) with --weights flash-mapped"
+    rates = re.search(pattern, " ".join(out.split()))
     assert rates and float(rates[1]) < float(rates[2]) < 3 * float(rates[1])
     assert "with weights in flash 1 chip over uart" in " ".join(out.split())
 

@@ -13,7 +13,8 @@ from host.parallel.alternatives import find_best_change
 from host.parallel.assessment import assess_all, recommend
 from host.parallel.boards import BoardSet
 from host.parallel.cost.estimate import PROMPT
-from host.parallel.cost.instructions import KERNELS, chip_instructions, message_instructions
+from host.parallel.cost.instructions import chip_instructions, message_instructions
+from host.parallel.cost.kernel_costs import KERNELS
 from host.parallel.cost.latency import LatencyModel
 from host.parallel.cost.recorded_text import TYPICAL_TOKENS, RecordedText
 from host.parallel.cost.widths import SumWidths

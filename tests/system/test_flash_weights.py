@@ -70,8 +70,8 @@ def test_every_strategy(model, runs, strategy, chips, link, prompt):
 )
 def test_mapped_partitions(model, runs, monkeypatch, parallelism, link, fault, said):
     """Five chips read their partitions in place; where what is mapped is wrong, in blocks."""
-    told = partial(chips.mapping_environment, fault=fault)
-    monkeypatch.setattr(chips, "mapping_environment", told)
+    environment = partial(chips.mapping_environment, fault=fault)
+    monkeypatch.setattr(chips, "mapping_environment", environment)
     parallelism = replace(parallelism, weights="flash-mapped")
     of = SimulatedChips.alike(5, link, parallelism=parallelism)
     with open_cluster(model, of) as cluster:

@@ -7,13 +7,8 @@ from copy import copy
 from dataclasses import replace
 
 from host.hardware.board import Board
-from host.parallel.cost.instructions import (
-    KernelCosts,
-    chip_instructions,
-    count_passes,
-    kernel_costs,
-    message_instructions,
-)
+from host.parallel.cost.instructions import chip_instructions, count_passes, message_instructions
+from host.parallel.cost.kernel_costs import KernelCosts, kernel_costs
 from host.parallel.cost.read_ahead import ReadAhead
 from host.parallel.cost.reading import ReadingTimes, time_reading, weights_place
 from host.parallel.cost.traffic import Count

@@ -8,10 +8,17 @@ out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from host.hardware.kernels import PASSES, native_kernels
 from host.parallel.assignment import LocalSizes
+from host.parallel.cost.kernel_costs import (
+    BYTECODE,
+    ON_LINES,
+    ON_RADIO,
+    SERVED_SIGNED,
+    Calls,
+    KernelCosts,
+)
 from host.parallel.cost.reading import flash_bytes_of, phase_bytes
 from host.parallel.cost.traffic import Count, count_frames, receivers, route
 from host.parallel.parallelism import ALL_REDUCED
@@ -27,83 +34,12 @@ from host.parallel.synchronization import (
 from protocol.frame import BROADCAST, HOST
 from protocol.messages import PHASE_ATTENTION, PHASE_FEED_FORWARD, PHASE_VOCABULARY
 
-
-@dataclass(frozen=True)
-class Calls:
-    """Instructions between kernels."""
-
-    synchronization: float  # calls from the message's type down to kernels, activations widened
-    line_byte: float  # COBS and CRC-32 in both directions
-    frame: float  # a frame sent or received, whatever its length
-    signed: float  # and its HMAC-SHA256, less CRC-32, at about 200 bytes
-    # An exchange among chips, besides its kernels and frames: of each chip; to contribute; and a
-    # contribution of another chip.
-    exchange: float
-    contributing: float
-    contributed: float
-    stepped: float = 0  # the start and end of a STEP
-    # A synchronization and its frames in one native call, None without such calls.
-    served: float | None = None
-    takes_contributions: bool = False  # natively, with their frames
-
-
-@dataclass(frozen=True)
-class KernelCosts:
-    """Instructions per unit of work in machine code."""
-
-    matrix: float  # multiply-accumulate
-    passed: float  # of several positions in one pass
-    attention: float  # multiply-accumulate of scores and means
-    attention_head: float  # a head of a layer, besides those
-    softmax: float  # position of a head
-    shifted: float  # position of a head, additional with int8 caches
-    row: float  # element of q, k, v, gate, up or logits: rescale, rope, store, gate
-    norm: float  # element
-    add_rescaled: float  # element
-    packed: float  # element of a partial sum that is packed
-    unpacked: float  # and of one that is added from a contribution
-    calls: Calls
-    passes: tuple[int, ...] = ()  # numbers of positions of a pass, largest first
-    # False for stages whose STEPs wait until they are free: those are taken in by bytecode.
-    takes_steps: bool = True
-
-
-# Fitted to whole emulated chips, on a serial line and with all-reduce; the same on all processors.
-# HMAC-SHA256 over 200 bytes was counted on a C3's stock firmware by others.
-_BYTECODE = Calls(11_000, 32, 9_700, 11_800 + 12_900, 35_000, 32_000, 5_000)
-# With native kernels, fitted to whole emulated chips of rv32im: those that all-reduce and stages
-# (firmware/compute/exchange.py and exchange_stage.py), on a serial line and over the radio, where
-# each frame is received in bytecode; then those that run programs (firmware/compute/program.py)
-# between messages in bytecode, and that answer natively (firmware/compute/serve.py).
-_ON_LINES = Calls(0, 14, 3_000, 14_500, 5_500, 0, 500, 4_000, None, True)
-_ON_RADIO = replace(_ON_LINES, contributed=4_300)
-_PROGRAMS = Calls(4_000, 14, 9_700, 24_700, 7_500, 0, 4_300, 53_000, 4_000, True)
-_SERVED_SIGNED = 17_500  # signing or verifying a frame there
-# By the name of a chip's native kernels, else by mpy-cross's name of its processor.
-#
-# rv32imc is fitted to counts of whole chips by phase; norm, add_rescaled and unpacked are counts
-# of these kernels by themselves, at 64 elements of 24 bits.
-#
-# xtensawin and the native kernels have the costs of rv32imc times a ratio: that of the kernel's
-# counts by itself (emulated) there and on rv32imc. Matrices of lx6 and pie take 14 and 11.5 more a
-# row, which `row` and `packed` include. The ratio for `passed` is that of several positions to
-# one, for a matrix of 64 x 64. `shifted` is what attention takes more with int8 caches, about the
-# mean for heads of 8 and of 64. Whole chips with native kernels were emulated for rv32im only: it
-# is modelled that calls, bytes and heads take the same on lx6 and pie.
-KERNELS = {
-    "rv32imc": KernelCosts(6.385, 6.385, 5.4, 1_500, 26.0, 90, 77, 123, 69, 79, 79, _BYTECODE),
-    "xtensawin": KernelCosts(8.43, 8.43, 7.1, 1_970, 28.7, 100, 90, 146, 78, 88, 93, _BYTECODE),
-    "rv32im": KernelCosts(3.22, 2.82, 2.44, 200, 9.0, 8, 21.7, 31, 13, 17, 14.9, _PROGRAMS),
-    "lx6": KernelCosts(1.55, 1.33, 2.46, 200, 8.6, 25, 37.6, 28, 14, 31.5, 15.9, _PROGRAMS),
-    "pie": KernelCosts(0.23, 0.23, 0.77, 200, 8.6, 28, 35.1, 28, 14, 29, 15.9, _PROGRAMS),
-}
-KERNELS.update({name: replace(KERNELS[name], passes=passes) for name, passes in PASSES.items()})
 # To relay a frame, besides the bytes on its line: ESP-NOW's send and irecv on a C3's stock
 # firmware (counted by others), and the loop of an emulated gateway.
 _RELAY = 16_100 + 4_900 + 8_300
 # To pass a frame on in a ring, besides its bytes: assumed to be that of receiving one, and a
 # UART's write on a C3's stock firmware (counted by others).
-_PASSED = _BYTECODE.frame + 6_600
+_PASSED = BYTECODE.frame + 6_600
 # A block that is read from flash: calls in bytecode and of the driver; those for each position
 # that it is multiplied with; the blocks that are not full in a phase; and for each row's sum that
 # it is copied. Estimated from the costs of such calls.
@@ -114,24 +50,6 @@ _TAKEN_ROW = 12
 # Phases of all-gather: of activations, and of the residual stream.
 GATHERED = frozenset({GATHERED_HEADS, GATHERED_UNITS})
 FINISHED = frozenset({FINISHED_ATTENTION, FINISHED_FEED_FORWARD})
-_COLUMNS = 64  # of a typical matrix, for the work of its rows in matrix_speed
-
-
-def kernel_costs(mpy_arch: str, chip: str | None, kernels: str = "auto") -> KernelCosts | None:
-    """Returns the costs of a chip's kernels, None if they are unknown.
-
-    chip: esptool's name of it, None for a simulated one; kernels: "viper" if native ones are not
-    to run.
-    """
-    native = native_kernels(chip) if kernels != "viper" else None
-    return KERNELS.get(native or mpy_arch)
-
-
-def matrix_speed(costs: KernelCosts, clock_mhz: int) -> int:
-    """Returns multiply-accumulates per millisecond, at one cycle per instruction. Work is divided
-    in proportion. The work on each row's sum is included: the faster the multiplications are, the
-    larger is its part."""
-    return round(1000 * clock_mhz / (costs.matrix + costs.row / _COLUMNS))
 
 
 def chip_instructions(
@@ -206,7 +124,9 @@ def _work(
     rows = _count_rows(shard, sizes, each.phase)
     if not rows or chip not in plan.group(each.layer):
         return 0
-    work = _calling(plan, each, kernels, is_served) + kernels.matrix * macs
+    calls = kernels.calls
+    work = (calls.served or 0) if is_served else calls.synchronization
+    work += kernels.matrix * macs
     # Finished rows are rescaled and added to the residual stream at the same time.
     work += (kernels.add_rescaled if each.phase in FINISHED else kernels.row) * rows
     if each.phase in GATHERED | FINISHED:
@@ -253,21 +173,6 @@ def _is_served(plan: Plan, each: Synchronization, kernels: KernelCosts) -> bool:
     return not is_other and kernels.calls.served is not None
 
 
-def _calling(
-    plan: Plan, each: Synchronization, kernels: KernelCosts, is_served: bool
-) -> float:
-    """Returns the instructions between kernels. There are programs for phases only, on chips with
-    one sequence at a time."""
-    if is_served:
-        return kernels.calls.served or 0
-    calls = kernels.calls
-    if calls in (_ON_LINES, _ON_RADIO):
-        return calls.synchronization
-    if plan.slots > 1 or each.phase == PHASE_VOCABULARY or plan.shape.flash:
-        return _BYTECODE.synchronization
-    return calls.synchronization
-
-
 def _combining(plan: Plan, chip: int, each: Synchronization, kernels: KernelCosts) -> float:
     """Returns the instructions of a chip that keeps the residual stream in place of the host."""
     if not plan.strategy.keeps_residual or chip not in plan.group(each.layer):
@@ -301,10 +206,16 @@ def count_parts(phase: int, shard: Shard, sizes: LocalSizes) -> int:
 def _choose_calls(
     plan: Plan, each: Synchronization, kernels: KernelCosts, rows: int
 ) -> Calls:
-    """Returns what is between the kernels of a synchronization of so many positions."""
-    if each.phase in GATHERED | FINISHED:  # all-gather's two exchanges are always bytecode
-        return replace(_BYTECODE, synchronization=kernels.calls.synchronization)
-    return (_exchange_calls(plan, kernels) if rows == 1 else None) or kernels.calls
+    """Returns what is between the kernels of a synchronization of so many positions. There are
+    programs for phases only, on chips with one sequence at a time."""
+    calls, is_gathered = kernels.calls, each.phase in GATHERED | FINISHED
+    if rows == 1 and not is_gathered and (native := _exchange_calls(plan, kernels)):
+        return native
+    if plan.slots > 1 or each.phase == PHASE_VOCABULARY or plan.shape.flash:
+        calls = replace(calls, synchronization=BYTECODE.synchronization)
+    if is_gathered:  # all-gather's two exchanges are always bytecode
+        return replace(BYTECODE, synchronization=calls.synchronization)
+    return calls
 
 
 def _exchange_calls(plan: Plan, kernels: KernelCosts) -> Calls | None:
@@ -314,7 +225,7 @@ def _exchange_calls(plan: Plan, kernels: KernelCosts) -> Calls | None:
     has_programs = kernels.takes_steps and (plan.slots == 1 or len(plan.stages) > 1)
     if kernels.calls.served is None or plan.shape.flash or not (exchanges and has_programs):
         return None
-    return _ON_RADIO if plan.link.has_radio else _ON_LINES
+    return ON_RADIO if plan.link.has_radio else ON_LINES
 
 
 def _is_contribution(message: Message) -> bool:
@@ -335,7 +246,7 @@ def _carrying(
     instructions = calls.line_byte * count.bytes if on_own_line else 0.0
     if chip == message.source or chip in receivers(plan, message):
         is_taken = is_served or (_is_contribution(message) and calls.takes_contributions)
-        signed = _SERVED_SIGNED if is_served else calls.signed
+        signed = SERVED_SIGNED if is_served else calls.signed
         frame = (0 if is_taken else calls.frame) + (signed if plan.link.signed else 0)
         instructions += count.frames * frame
     gateway = plan.link.has_radio and chip == 0
