@@ -104,13 +104,29 @@ def _distribute_with(group: _Group, heads: ShardingPlan) -> Distribution:
     """Distributes units and rows to chips that have these heads."""
     tight = _fill(group, heads, spare=0)
     shape = group.shape
-    for heap, shard in zip(group.heaps, tight.shards, strict=False):
-        counts = len(shard.heads), len(shard.kv_heads), len(shard.units)
-        sizes = LocalSizes(*counts, shape.config.head_dim)
-        need = group.strategy.heap_need(shape, shard.chip, sizes, len(shard.rows)).total
+    alike = {  # of each kind of chip one, as most are alike
+        (heap, chip, *_counts(shard))
+        for heap, chip, shard in zip(group.heaps, _stand_ins(group), tight.shards, strict=False)
+    }
+    for heap, chip, count, kv_heads, units, rows in alike:
+        sizes = LocalSizes(count, kv_heads, units, shape.config.head_dim)
+        need = group.strategy.heap_need(shape, chip, sizes, rows).total
         if need > usable_heap(heap):
             return _fill(group, heads, _answers_growth(group))
     return tight
+
+
+def _counts(shard: Shard) -> tuple[int, int, int, int]:
+    """Returns how many heads, KV heads, units and rows a shard has."""
+    return len(shard.heads), len(shard.kv_heads), len(shard.units), len(shard.rows)
+
+
+def _stand_ins(group: _Group) -> list[int]:
+    """Returns for each chip the first one that takes as much beside its part of the work: only the
+    gateway, chip 0, takes more, but partitions for weights may differ."""
+    found: dict[tuple[bool, int], int] = {}
+    chips = range(group.first, group.first + len(group.heaps))
+    return [found.setdefault((chip == 0, group.shape.flash_room(chip)), chip) for chip in chips]
 
 
 def _answers_growth(group: _Group) -> int:
@@ -192,13 +208,15 @@ def _fill(group: _Group, heads: ShardingPlan, spare: int) -> Distribution:
     strategy, shape, first = group.strategy, group.shape, group.first
     config, vocabulary = shape.config, group.vocabulary
 
-    @cache  # most chips are alike, and only the gateway, chip 0, takes more
+    @cache  # of chips that are alike, one is computed
     def find(heap: int, chip: int, heads: int, kv_heads: int) -> _Room:
         return _find_room(strategy, shape, heap, chip, heads, kv_heads)
 
     rooms = [
-        find(heap, first + rank if shape.flash else min(first + rank, 1), *counts).less(spare)
-        for rank, (heap, counts) in enumerate(zip(group.heaps, heads.head_counts, strict=True))
+        find(heap, chip, *counts).less(spare)
+        for heap, chip, counts in zip(
+            group.heaps, _stand_ins(group), heads.head_counts, strict=True
+        )
     ]
     row, unit = row_bytes(config) + _ROW_BUFFERS, unit_bytes(config) + _UNIT_BUFFERS
     short = sum(room.short for room in rooms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from host.model import arithmetic
 from host.model.checkpoint import Config
@@ -85,7 +86,7 @@ class Shape:
         others = min(2 * self.slots, self.positions) - 1 if self.slots > 1 else 0
         return 1 + RUN_SIZE * others if others > 0 else 0
 
-    @property
+    @cached_property  # it is asked for many times in each plan that is tried
     def mtus(self) -> tuple[int, ...]:
         """The bytes of the longest frame; on the radio also those that chips fall back to if one
         of them takes no longer frames."""

@@ -1,6 +1,7 @@
 """Plans of pipelines and hybrids: whole layers on stages, nothing lost, nothing held twice."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,14 +10,18 @@ from hypothesis import strategies as st
 from host.build.shard import shard_file
 from host.errors import ModelError, ParallelError
 from host.model.checkpoint import Config
+from host.model.outline import Outline
 from host.model.quantization.quantize import quantize
+from host.parallel.distribution import distribute
 from host.parallel.options import parse_parallelism
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE, hybrid, pipeline
+from host.parallel.plan import Resources
 from host.parallel.refusal import DoesNotFit
+from host.parallel.shaping import make_shape
 from host.parallel.strategies import list_candidates
-from host.parallel.strategies.pipeline import count_stages
+from host.parallel.strategies.pipeline import STRATEGY, count_stages
 from tests.host.tiny import random_checkpoint
-from tests.plans import staged_plan, tensor_plan
+from tests.plans import link_of, staged_plan, tensor_plan
 
 STORIES = Config(
     dim=64, hidden_dim=172, layers=5, heads=8, kv_heads=4, vocab_size=512, context=512
@@ -74,6 +79,27 @@ def test_where_heaps_differ_layers_go_by_what_fits(model):
     assert layers(staged_plan(model, 2, 2, 64, heap=[roomy, roomy])) == [3, 2]
     assert layers(staged_plan(model, 2, 2, 64, heap=[tight, roomy])) == [1, 4]
     assert layers(staged_plan(model, 2, 2, 64, heap=[roomy, tight])) == [5 - 1, 1]
+
+
+@given(
+    heaps=st.lists(st.integers(90_000, 250_000), min_size=1, max_size=3),
+    first=st.sampled_from([0, 2]),
+    vocabulary=st.sampled_from([0, 512]),
+    mtu=st.sampled_from([None, 250]),
+    room=st.sampled_from([0, 150_000]),
+)
+def test_chips_that_hold_some_layers_hold_fewer(heaps, first, vocabulary, mtu, room):
+    """The planner looks for the most layers by halves."""
+    chips = first + len(heaps)
+    resources = Resources((0,) * chips, (1,) * chips, link_of(mtu), 64, flash=(room,) * chips)
+    shape = replace(make_shape(STRATEGY, Outline(STORIES), resources), chips=len(heaps), last=1)
+
+    def fits(count):
+        few = replace(shape, config=replace(STORIES, layers=count))
+        return not distribute(STRATEGY, few, heaps, (1,) * chips, first, vocabulary).missing
+
+    fitting = [fits(count) for count in range(1, 9)]
+    assert fitting == sorted(fitting, reverse=True)
 
 
 def test_where_speeds_differ_layers_go_by_how_fast_groups_are(model):

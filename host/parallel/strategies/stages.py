@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from host.parallel.assignment import blocks, even_blocks, level
 from host.parallel.distribution import GROWTH_LEAVES, Distribution, distribute
@@ -65,7 +67,10 @@ class StagePlanner:
     def _plan_by_room(self, shape: Shape, parallelism: Parallelism) -> Plan | None:
         """Returns the plan with as many layers in each stage as its heaps allow, None if the
         stages cannot hold all layers."""
-        layers = level(shape.config.layers, self._count_room(shape), self._weights(shape))
+        room = self._count_room(shape)
+        if not room:
+            return None
+        layers = level(shape.config.layers, room, self._weights(shape))
         if sum(layers) < shape.config.layers or not min(layers):
             return None
         return self._plan_layers(shape, parallelism, layers)
@@ -101,8 +106,8 @@ class StagePlanner:
         return [1 + more for more in level(rest, [rest] * len(weights), weights)]
 
     def _count_room(self, shape: Shape) -> list[int]:
-        """Returns how many layers each stage could hold."""
-        every = range(shape.config.layers, 0, -1)
+        """Returns how many layers each stage could hold, nothing if one could hold none."""
+        every = range(1, shape.config.layers + 1)
         found: dict[tuple[object, ...], int] = {}
         room = []
         for at, group in enumerate(group_chips(shape.chips, self.stages)):
@@ -110,14 +115,16 @@ class StagePlanner:
             # How stages differ: the first has the gateway, the last the vocabulary.
             kind = at == 0, at == self.stages - 1, *self.heaps[own], *self.speeds[own]
             if kind not in found:
-                fitting = (
-                    layers
-                    for layers in every
-                    if not self._plan_stage(shape, at, layers).work.missing
-                )
-                found[kind] = next(fitting, 0)
+                found[kind] = bisect_left(every, True, key=partial(self._is_short, shape, at))
+            if not found[kind]:
+                return []
             room.append(found[kind])
         return room
+
+    def _is_short(self, shape: Shape, at: int, layers: int) -> bool:
+        """Returns whether a stage cannot hold so many layers, and so no more either: each takes
+        some of every heap."""
+        return self._plan_stage(shape, at, layers).work.missing > 0
 
     def _plan_layers(
         self, shape: Shape, parallelism: Parallelism, layers: Sequence[int]
