@@ -24,8 +24,8 @@ from host.parallel.cost.traffic import widest_sums
 from host.parallel.flash import BLOCK, CHUNK, CHUNKS, VOCABULARY, ahead_bytes, split_resident
 from host.parallel.heap import usable_heap
 from host.parallel.parallelism import ALL_GATHER, ALL_REDUCE, HOST_REDUCE, hybrid
+from tests.firmware.flash_roles import Asked
 from tests.firmware.shards import Part
-from tests.firmware.test_blocks import Asked
 from tests.firmware.tiny import TinyModel
 
 # Of SmolLM2-135M, with the widest sums that there can be.
