@@ -50,15 +50,21 @@ run: setup ## run a model on simulated chips: MODEL= TOKENIZER= PROMPT= CHIPS=5 
 		$(call option,--tokenizer,TOKENIZER) $(call option,--board,BOARD) \
 		$(call option,--link,LINK) $(or $(call option,--prompt,PROMPT),--examples) $(ARGS)
 
-test: lint ## check style and types, then run the tests: ARGS= for pytest
-	@$(VENV_PYTHON) -m pytest -n auto --dist worksteal $(ARGS)
+LINT = $(VENV_PYTHON) -m ruff check . && $(VENV_PYTHON) -m mypy
+# In a fresh checkout, tests are compiled while types are checked, which takes one processor: else
+# each of pytest's processes would compile all of them.
+COMPILE = [ -e build/compiled ] || { $(VENV_PYTHON) -m pytest -q --collect-only; \
+	mkdir -p build; touch build/compiled; }
+
+test: setup ## check style and types, then run the tests: ARGS= for pytest
+	@{ $(COMPILE); } </dev/null >/dev/null 2>&1 & \
+	$(LINT) && wait && $(VENV_PYTHON) -m pytest -n auto --dist worksteal $(ARGS)
 
 verify: setup ## run the large test matrices, which make test samples: ARGS= for pytest
 	@$(VENV_PYTHON) -m pytest -n auto --dist worksteal -m verify $(ARGS)
 
 lint: setup ## check style (ruff) and types (mypy)
-	@$(VENV_PYTHON) -m ruff check .
-	@$(VENV_PYTHON) -m mypy
+	@$(LINT)
 
 flash: setup ## make a board a chip: BOARD= CHIP_ID= BOARDS= PORT= CHIPS= MODEL= LINK= PARALLEL= STAGES= REDUCE= FIRMWARE= ARGS=
 	@$(VENV_PYTHON) -m host.flash $(if $(CHIPS_GIVEN),$(call option,--chips,CHIPS)) \

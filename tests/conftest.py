@@ -34,11 +34,11 @@ collect_ignore_glob = ["firmware/test_*_viper.py", "protocol/test_*_viper.py"]
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """How many tests `-n auto` runs at once: one more than there are processors, for many wait for
+    """How many tests `-n auto` runs at once: two more than there are processors, for many wait for
     processes of theirs; of the large matrices, in which frames are lost and waited for, twice as
     many as there are."""
     processors = os.cpu_count() or 1
-    return min(8, 2 * processors if config.option.markexpr == "verify" else processors + 1)
+    return min(8, 2 * processors if config.option.markexpr == "verify" else processors + 2)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -67,8 +67,18 @@ def test_processes_compute_what_they_must(micropython, world, air):
         assert json.loads(line) == [expected(me, world, number) for number in range(ROUNDS)]
 
 
-@pytest.mark.parametrize("air", [{}, BAD_AIR], ids=["good air", "bad air"])
-@pytest.mark.parametrize(("world", "absent"), [(2, [0]), (5, [3]), (8, [1, 6])])
+@pytest.mark.parametrize("air", [pytest.param({}, marks=pytest.mark.verify), BAD_AIR],
+                         ids=["good air", "bad air"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("world", "absent"),
+    [
+        pytest.param(2, [0], marks=pytest.mark.verify),
+        pytest.param(5, [3], marks=pytest.mark.verify),
+        (8, [1, 6]),
+    ],
+)
 def test_processes_name_those_that_are_missing(micropython, world, absent, air):
+    """After seconds of waiting; in virtual time tests/host/test_collective_properties.py tries any
+    groups."""
     for line in found(micropython, world, absent, **air):
         assert line == f"missing {absent}\n"

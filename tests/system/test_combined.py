@@ -81,7 +81,8 @@ def test_a_chip_that_restarts_is_replayed(model, runs, link):
         assert cluster.executor.recoveries >= 1
 
 
-@pytest.mark.parametrize("link", [pytest.param("uart", marks=pytest.mark.verify), "espnow"])
+@pytest.mark.verify  # for every strategy, tests/virtual/test_restarts.py shows it in virtual time
+@pytest.mark.parametrize("link", ["uart", "espnow"])
 def test_a_chip_that_hangs_is_named(model, runs, link):
     with open_cluster(model, combining(4, link)) as cluster:
 

@@ -152,7 +152,11 @@ def test_a_chip_that_restarts_is_replayed(model, runs, chips, stages, link, secu
 
 @pytest.mark.parametrize(
     ("link", "stages"),
-    [pytest.param("uart", 4, marks=pytest.mark.verify), ("espnow", 4), ("espnow", 2)],
+    [
+        pytest.param("uart", 4, marks=VERIFY),
+        pytest.param("espnow", 4, marks=VERIFY),
+        ("espnow", 2),
+    ],
 )
 def test_a_chip_that_hangs_is_named(model, runs, link, stages):
     with open_cluster(model, staged(4, stages, link)) as cluster:
