@@ -1,11 +1,11 @@
-"""A chip's instructions for each of its tasks, by its share: fitted to emulated chips.
+"""A chip's instructions for each of its tasks, by the size of its shard: fitted to emulated chips.
 
     attention     c0 + c1 * heads + c2 * KV heads, at one position
     feed-forward  c0 + c1 * units
     vocabulary    c0 + c1 * rows
     part          c0: taking another chip's contribution, where chips combine
 
-Emulated are all chips of federations of FITTED sizes. Other sizes, up to 100 chips, have shares
+Emulated are all chips of federations of FITTED sizes. Other sizes, up to 100 chips, have shards
 between those or smaller ones. Whole chips are emulated on RISC-V, with native kernels, and what
 goes into kernels with viper's. Where chips have other kernels, their instructions are scaled by
 what these take, and all else is taken to be as many.
@@ -73,7 +73,7 @@ class Work:
     error: float
 
     def instructions(self, task: int, shard: Shard | None = None) -> float:
-        """Returns those of one task of one layer, for the chip that owns `share`, which PART does
+        """Returns those of one task of one layer, for the chip that owns `shard`, which PART does
         not need."""
         terms = zip(self.coefficients[task], _features(task, shard), strict=True)
         return sum(factor * amount for factor, amount in terms)

@@ -42,7 +42,7 @@ GIVE_UP = const(2)
 
 
 class Backoff:
-    """Says how long to wait before a member is asked, and asked again.
+    """Says how long to wait before a request to a member, and before each retry.
 
     wait: milliseconds without a contribution before the first request; clock: milliseconds, which
     wrap.

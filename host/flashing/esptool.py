@@ -102,8 +102,8 @@ def write(
     them by MD5, and resets the chip.
 
     bauds: speeds to try, each if the line was too noisy for the one before; on_retry: called then
-    with a line of text; flash_size: bytes, to be told to MicroPython's bootloader, None for those
-    in its image. Raises FlashError that names the segment at which it stopped.
+    with a line of text; flash_size: bytes, written into the header of MicroPython's bootloader,
+    None for those in its image. Raises FlashError that names the segment at which it stopped.
     """
     for number, baud in enumerate(bauds, 1):
         try:

@@ -58,7 +58,7 @@ def find_mmu(board: Board) -> Mmu | None:
 
 
 def map_settings(board: Board, *, is_simulated: bool = False) -> list[object] | str:
-    """Returns what a chip is told about its MMU, or why it cannot map anything."""
+    """Returns the settings of a chip that describe its MMU, or why it cannot map anything."""
     mmu = find_mmu(board)
     if not mmu:
         return f"the MMU of an {board.chip} is not known"

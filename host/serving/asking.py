@@ -11,7 +11,7 @@ from host.serving.service import GenerationRequest, ServedModel
 
 
 def describe_answer(generation: Generation) -> dict[str, Any]:
-    """Returns what clients are told of an answer that has a grammar: how sure the model is, why
+    """Returns what clients receive with an answer that has a grammar: how sure the model is, why
     the answer was refused, if it was, and whether to ask the user before acting on it."""
     found: dict[str, Any] = {"confidence": round(generation.confidence, 4)}
     if generation.refused:

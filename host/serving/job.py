@@ -82,7 +82,7 @@ class Mailbox:
                 async with asyncio.timeout_at(deadline):
                     event = await self._events.get()
             except TimeoutError:
-                raise DeadlineError("the answer was not there in time: ask again later") from None
+                raise DeadlineError("the answer was not ready in time: try again later") from None
             if isinstance(event, Failed):
                 raise event.error
             yield event

@@ -13,7 +13,7 @@ class QueueFull(FederationError):
     """The queue takes no more jobs; retry_after: seconds after which it may take one."""
 
     def __init__(self, length: int, retry_after: int) -> None:
-        super().__init__(f"{length} requests wait already: ask again in {retry_after} s")
+        super().__init__(f"{length} requests wait already: try again in {retry_after} s")
         self.retry_after = retry_after
 
 

@@ -112,7 +112,7 @@ class ServedModel:
     def submit(self, task: Task, client: str, deliver: Callable[[Event], None]) -> Job:
         """Adds a task to the queue, and returns its job. Raises NotReady, QueueFull."""
         if self.state == LOADING:
-            raise NotReady("the model is being loaded: ask again in a few seconds", LOADING)
+            raise NotReady("the model is being loaded: try again in a few seconds", LOADING)
         if self.state not in (READY, RECOVERING):
             reasons = "; ".join(engine.error for engine in self.engines if engine.error)
             raise NotReady(f"no cluster of {self.name} works: {reasons}", FAILED)

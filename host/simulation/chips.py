@@ -243,7 +243,7 @@ def _standins(folder: Path, arch: str) -> dict[str, bytes]:
 
 
 def mapping_environment(config: bytes, fault: str = "") -> dict[str, str]:
-    """Returns what a chip's stand-in of its MMU is told, as environment variables, nothing for a
+    """Returns the environment variables that describe a chip's MMU to its stand-in, none for a
     chip that maps no weights.
 
     config: the content of config.json; fault: what goes wrong, as

@@ -148,8 +148,8 @@ def test_a_session_may_shorten_frames_and_another_one_lengthens_them_again():
     bench.node.role.limit = limits.append
     assert decode_ready(discovered(bench).payload).mtu == 1470
     outbox = bench.node.outbox
-    for told, mtu in ((400, 400), (900, 400), (0, 250), (1470, 250)):
-        ready = decode_ready(discovered(bench, NONCE + bytes([told & 255, told >> 8])).payload)
+    for allowed, mtu in ((400, 400), (900, 400), (0, 250), (1470, 250)):
+        ready = decode_ready(discovered(bench, NONCE + allowed.to_bytes(2, "little")).payload)
         assert ready.mtu == 1470 and outbox.max_payload == mtu - 12
     discovered(bench, bytes(16))
     assert outbox.max_payload == 1458 and limits == [388, 238, 1458]

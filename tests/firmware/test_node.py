@@ -76,7 +76,7 @@ def test_an_older_sequence_is_not_answered_and_a_newer_empties_the_cache():
 def test_bad_requests_say_what_is_wrong():
     model, _, bench = bench_of()
     x = model.activations()[0]
-    for payload, layer, position, told in (
+    for payload, layer, position, reason in (
         (compute([x], layer=2), 2, 0, "layer 2"),
         (compute([x, x], position=39), 0, 39, "position 40"),
         (compute([x] * 3), 0, 0, "3 positions"),
@@ -84,7 +84,7 @@ def test_bad_requests_say_what_is_wrong():
     ):
         error = error_of(bench.answer(COMPUTE, payload))
         assert (error.code, error.layer, error.position) == (BAD_REQUEST, layer, position)
-        assert told in error.text
+        assert reason in error.text
 
 
 def test_requests_cut_short_are_dropped_or_refused():

@@ -48,7 +48,7 @@ class FakeChip:
         self.model_hash = bytes(8)
         self.asked = []  # COMPUTE and STEP messages
         self.longest = MAX_FRAME  # frame that it says to send
-        self.told = []  # how long a frame may be
+        self.mtus = []  # the longest frames, in bytes, that DISCOVERYs allowed
         self.restart()
 
     def restart(self):
@@ -90,7 +90,7 @@ class FakeChip:
             state = self.signer.state_after(frame, length) if self.signer else STATE_READY
             nonce = self.signer.nonce if self.signer else bytes(8)
             if length == SESSION_NONCE_SIZE + 2 and state == STATE_READY:
-                self.told.append(int.from_bytes(message.payload[SESSION_NONCE_SIZE:], "little"))
+                self.mtus.append(int.from_bytes(message.payload[SESSION_NONCE_SIZE:], "little"))
             payload = ready(self.boot_id, state, nonce, self.model_hash, self.longest)
             yield self.delay, message_types.READY, payload
         elif message.kind == message_types.STATISTICS:

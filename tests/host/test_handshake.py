@@ -124,13 +124,13 @@ def test_without_a_key_a_chip_that_asks_for_proof_requires_it(clock):
 @pytest.mark.parametrize("key", [b"", KEY])
 def test_chips_are_told_of_the_shortest_frames_among_them(clock, key):
     cluster = FakeCluster(clock, key=key)
-    told = [chip.told for chip in cluster.chips]
+    mtus = [chip.mtus for chip in cluster.chips]
     for chip, longest in zip(cluster.chips, (1470, 250, 1470), strict=True):
         chip.longest = longest
     cluster.coordinator.handshake([0, 1, 2])
-    assert told == [[250]] * 3 and cluster.transport.mtu == 250  # to all, as most need it
+    assert mtus == [[250]] * 3 and cluster.transport.mtu == 250  # to all, as most need it
     cluster.coordinator.handshake([0, 1])  # nobody new, and chip 0 may have forgotten it
-    assert told == [[250, 250], [250], [250]]
+    assert mtus == [[250, 250], [250], [250]]
 
 
 @pytest.mark.parametrize("key", [b"", KEY])
@@ -139,10 +139,10 @@ def test_chips_that_take_frames_of_one_length_are_told_nothing(clock, key):
     for chip in cluster.chips:
         chip.longest = 1470
     cluster.coordinator.handshake([0, 1, 2])
-    assert [chip.told for chip in cluster.chips] == [[]] * 3 and cluster.transport.mtu == 1470
+    assert [chip.mtus for chip in cluster.chips] == [[]] * 3 and cluster.transport.mtu == 1470
     cluster.chips[2].longest = 250  # it was flashed with an older MicroPython
     cluster.coordinator.handshake([2])
-    assert [chip.told for chip in cluster.chips] == [[250]] * 3
+    assert [chip.mtus for chip in cluster.chips] == [[250]] * 3
     assert cluster.transport.mtu == 250
 
 
@@ -162,5 +162,5 @@ def test_a_chip_that_restarts_while_it_is_told_is_taken_in_again(clock, key):
 
     chip.answers = restarting
     ready = cluster.coordinator.handshake([0, 1, 2])
-    assert chip.told[-1] == 250
+    assert chip.mtus[-1] == 250
     assert cluster.coordinator.boot_ids[0] == chip.boot_id == ready[0].boot_id

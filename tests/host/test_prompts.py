@@ -69,7 +69,8 @@ class Screen(io.StringIO):
         return True
 
 
-def told(display: Display, words: str) -> None:
+def log(display: Display, words: str) -> None:
+    """Has a message logged."""
     display.handle(logging.makeLogRecord({"msg": words}))
 
 
@@ -80,13 +81,13 @@ def test_messages_wait_for_the_end_of_a_line_of_the_same_terminal(
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setattr(sys, "stderr", screen)
     display = Display()
-    told(display, "before")
+    log(display, "before")
     display.show("Once ")
-    told(display, "during")
+    log(display, "during")
     display.show("upon")
     display.show("")
     display.show(" a time\n")
-    told(display, "after")
+    log(display, "after")
     assert screen.getvalue() == "before\nOnce upon a time\nduring\nafter\n"
 
 
@@ -98,7 +99,7 @@ def test_messages_to_elsewhere_do_not_wait(
     monkeypatch.setattr(sys, "stderr", screen)
     display = Display()
     display.show("Once ")
-    told(display, "during")
+    log(display, "during")
     assert (file.getvalue(), screen.getvalue()) == ("Once ", "during\n")
 
 

@@ -14,7 +14,7 @@ from host.cli.progress import show_progress
 from host.cli.tables import format_table, table_width
 from host.cli.terminal import Display
 from host.hardware import board as boards
-from tests.host.test_prompts import told
+from tests.host.test_prompts import log
 
 CELLS = st.text("0123456789.,", min_size=1, max_size=9)
 HEADINGS = st.lists(
@@ -111,10 +111,10 @@ def test_messages_do_not_glue_to_text_in_one_pipe_or_file(tmp_path, monkeypatch,
         monkeypatch.setattr(sys, "stderr", err)
         display = Display()
         display.show("light.")
-        told(display, "retransmitting")
+        log(display, "retransmitting")
         display.show("kitchen off\n")
         assert os.fstat(out.fileno()).st_size
-        told(display, "and again")
+        log(display, "and again")
     lines = [path.read_text() for path in dict.fromkeys(paths)]
     text, messages = "light.kitchen off\n", "retransmitting\nand again\n"
     assert lines == ([text + messages] if is_one else [text, messages])

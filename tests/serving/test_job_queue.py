@@ -39,7 +39,7 @@ def test_more_than_its_bound_is_refused_with_the_time_after_which_to_ask_again()
         queue.put(make(client, number))
     for _ in range(50):
         queue.note_duration(4.0)
-    with pytest.raises(QueueFull, match="^3 requests wait already: ask again in 12 s$") as caught:
+    with pytest.raises(QueueFull, match="^3 requests wait already: try again in 12 s$") as caught:
         queue.put(make("d"))
     assert caught.value.retry_after == 12
     queue.take()

@@ -228,7 +228,7 @@ def test_health_and_requests_while_a_model_is_loaded_and_where_it_cannot_be(tiny
         going_on.release()
         wait_until(lambda: service.default.state == READY)
         assert HTTP.get(f"{address}/health").json()["status"] == "ok"
-    loading = "Loading model", "the model is being loaded: ask again in a few seconds"
+    loading = "Loading model", "the model is being loaded: try again in a few seconds"
     failed = (
         "no cluster of a model works", "no cluster of tiny works: chip 0 does not answer"
     )  # fmt: skip

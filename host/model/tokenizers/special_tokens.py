@@ -42,8 +42,8 @@ _CHOOSERS: dict[str, tuple[object, ...]] = {
 }
 
 
-# Classes of tokenizers, by the beginnings of their names, that put BOS before a text unless they
-# are told not to; others do so where tokenizer.json says it.
+# Classes of tokenizers, by the beginnings of their names, that put BOS before a text unless their
+# settings forbid it; others do so only where tokenizer.json says it.
 _CLASSES_WITH_BOS = ("Llama", "CodeLlama", "Gemma")
 
 

@@ -2,9 +2,9 @@
 """What of `time` the firmware uses, by the emulated board's timer.
 
 Its clock may be slow: a busy machine gives several emulated boards a small part of its time, and
-what a board waits for before it asks again is as much slower. By a fast clock, repairs would be
-most of what boards do that add up by themselves, and each would make all of them slower. What a
-board sleeps, it sleeps by the timer, and its clock goes on by as much.
+timeouts grow with it. By a fast clock, boards that add up partial sums among themselves would do
+little but repairs, and each repair would slow all of them down. A board sleeps by the timer, and
+its clock goes on by as much.
 """
 
 import hardware
