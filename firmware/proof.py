@@ -7,7 +7,7 @@ arguments with which to call the kernel NAME.
 from array import array
 
 from firmware.proof_numbers import Numbers
-from protocol.shard_layout import BIAS_FACTOR, VECTORS, WEIGHT_ZERO
+from protocol.shard_layout import BIAS_FACTOR, DROP, VECTORS, WEIGHT_ZERO
 
 _ROWS, _ODD_AT = 29, 3  # enough rows for blocks of every size; an unaligned offset
 _PADDED_AT = 16  # the offset of padded matrices
@@ -109,9 +109,10 @@ def _norm(numbers):
 
 
 def _add_rescaled(numbers):
-    residual = numbers.words(-0xFFFFFF, 0xFFFFFF, _COUNT)
-    sums = numbers.words(-(1 << 29), (1 << 29) - 1, _COUNT)
-    yield residual, 0, sums, numbers.halves(0, 32767, _COUNT + 1), 2, _COUNT, 24
+    for shift in (24, 24 + 5 * DROP):
+        residual = numbers.words(-0xFFFFFF, 0xFFFFFF, _COUNT)
+        sums = numbers.words(-(1 << 29), (1 << 29) - 1, _COUNT)
+        yield residual, 0, sums, numbers.halves(0, 32767, _COUNT + 1), 2, _COUNT, shift
 
 
 def _best(numbers):

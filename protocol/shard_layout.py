@@ -49,6 +49,7 @@ PAIRS = const(4)
 VECTORS = const(16)
 BIAS_FACTOR = const(-32768)
 GAIN_ZERO = const(32768)
+DROP = const(64)  # by which a shift is larger for each bit that the residual stream loses
 RESIDUAL_BITS = const(25)  # of an element of the residual stream in a STEP: 24, and a sign
 
 # The header's fields.
@@ -89,8 +90,10 @@ HEADER = (
 # place of columns: those of its own elements of the residual stream; their columns are in the
 # order in which members have heads and units.
 
-# Indices of a layer's numbers. Where queries and keys are normalized, more follow: the numbers of
-# a norm and its multipliers [head_dim], first of queries and then of keys.
+# Indices of a layer's numbers. The shifts of o and down have DROP added for each bit by which the
+# residual stream is shifted right, half-up, before their sums are added to it. Where queries and
+# keys are normalized, more follow: the numbers of a norm and its multipliers [head_dim], first of
+# queries and then of keys.
 Q_SHIFT = const(0)
 Q_LIMIT = const(1)
 K_SHIFT = const(2)

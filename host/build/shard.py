@@ -169,9 +169,9 @@ def _layer_numbers(layer: QuantizedLayer) -> list[object]:
     numbers[layout.PRODUCT_SHIFT] = layer.product_shift
     numbers[layout.HIDDEN_LIMIT] = layer.hidden_limit
     numbers[layout.ATTENTION_NORM] = _norm(layer.attention_gain, layer.attention_limit)
-    numbers[layout.O_SHIFT] = layer.o.rescale.shift
+    numbers[layout.O_SHIFT] = layer.o.rescale.shift + layout.DROP * (layer.o_drop or 0)
     numbers[layout.FEED_FORWARD_NORM] = _norm(layer.feed_forward_gain, layer.feed_forward_limit)
-    numbers[layout.DOWN_SHIFT] = layer.down.rescale.shift
+    numbers[layout.DOWN_SHIFT] = layer.down.rescale.shift + layout.DROP * (layer.down_drop or 0)
     for gain, limit in ((layer.q_norm, layer.q_limit), (layer.k_norm, layer.k_limit)):
         if gain:
             numbers += [*_norm(gain, limit), *map(int, gain.multiplier)]

@@ -9,7 +9,8 @@ viper kernel has; numpy's int64 only carries them. Conventions, used without exc
 * Weights are int8 in [-127, 127] with one real scale per output row. An activation that enters a
   matrix is an integer of at most 16 bits at a static power-of-two scale:
   real = integer * 2**-exponent.
-* The residual stream is an integer below 2**24 at one power-of-two scale for the whole model.
+* The residual stream is an integer below 2**24 at one power-of-two scale for the whole model, or
+  at coarser ones from certain sums on, where its largest values need that (massive activations).
 
 All functions take arrays of any leading shape and work on the last axis.
 """
@@ -102,9 +103,13 @@ def rescale(accumulator: Ints, factors: Rescale) -> Ints:
     return (accumulator * factors.multiplier + half) >> factors.shift
 
 
-def add_residual(residual: Ints, accumulator: Ints, factors: Rescale) -> Ints:
-    """Adds a layer's summed partial results to the residual stream [..., dim]."""
-    return saturate(residual + rescale(accumulator, factors), RESIDUAL_LIMIT)
+def add_residual(residual: Ints, accumulator: Ints, factors: Rescale, drop: int = 0) -> Ints:
+    """Adds a layer's summed partial results to the residual stream [..., dim].
+
+    drop: bits, 0 to 30, by which the stream's scale is coarser from here on.
+    """
+    kept = _shift_half_up(residual, drop)
+    return saturate(kept + rescale(accumulator, factors), RESIDUAL_LIMIT)
 
 
 def rms_normalize(residual: Ints, gain: Gain, limit: int) -> Ints:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from host.model.arithmetic import Gain, Rescale, exp_table, sigmoid_table
+from host.model.arithmetic import Gain, Ints, Rescale, add_residual, exp_table, sigmoid_table
 from host.model.checkpoint import Config
 
 
@@ -48,13 +48,25 @@ class QuantizedLayer:
     # int16.
     q_norm: Gain | None = None
     k_norm: Gain | None = None
+    # Bits by which the residual stream's scale is coarser from the sums of o and of down on.
+    o_drop: int | None = None
+    down_drop: int | None = None
+
+    def add_attention(self, residual: Ints, accumulator: Ints) -> Ints:
+        """Returns the residual stream [..., dim] with the sums of o added."""
+        return add_residual(residual, accumulator, self.o.rescale, self.o_drop or 0)
+
+    def add_feed_forward(self, residual: Ints, accumulator: Ints) -> Ints:
+        """Returns the residual stream [..., dim] with the sums of down added."""
+        return add_residual(residual, accumulator, self.down.rescale, self.down_drop or 0)
 
 
 @dataclass(frozen=True)
 class QuantizedModel:
     """A whole model.
 
-    `embedding` [vocab, dim] is in units of the residual stream, 2**-residual_exponent; logits are
+    `embedding` [vocab, dim] is in units of the residual stream, 2**-residual_exponent until a
+    layer makes the stream coarser; logits are
     int16 in units of 2**-logit_exponent; `rope_steps` as arithmetic.rope_steps.
     """
 

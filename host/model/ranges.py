@@ -26,7 +26,9 @@ class Ranges:
         self.hidden = np.zeros(layers)  # SiLU(gate) * up: input of w2
         # Room for larger values of hidden than were observed, where that costs nothing else.
         self.roomy_hidden = np.zeros(layers)
-        self.residual = 0.0  # the embedding and every sum of the residual stream
+        # The embedding and every sum of the residual stream; or of each by itself,
+        # [1 + 2 * layers], where the stream's scale may change.
+        self.residual: float | npt.NDArray[np.float64] = 0.0
         self.final = 0.0  # normalized: input of the classifier
         self.logits = 0.0
 

@@ -36,8 +36,8 @@ def final_activation(model: QuantizedModel, tokens: ArrayLike, sums: Sums) -> In
     for index, layer in enumerate(model.layers):
         x = arithmetic.rms_normalize(residual, layer.attention_gain, layer.attention_limit)
         accumulator = sums.attention(index, x)
-        residual = arithmetic.add_residual(residual, accumulator, layer.o.rescale)
+        residual = layer.add_attention(residual, accumulator)
         x = arithmetic.rms_normalize(residual, layer.feed_forward_gain, layer.feed_forward_limit)
         accumulator = sums.feed_forward(index, x)
-        residual = arithmetic.add_residual(residual, accumulator, layer.down.rescale)
+        residual = layer.add_feed_forward(residual, accumulator)
     return arithmetic.rms_normalize(residual, model.final_gain, model.final_limit)

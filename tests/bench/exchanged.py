@@ -46,6 +46,7 @@ from protocol.messages import (
     WANTS_NOTHING,
     begin_answer,
 )
+from protocol.shard_layout import DROP
 from tests.bench.twins import crc_table
 
 DIM, LAYERS, ROWS, BITS, ROOM = 24, 2, 2, 26, 130
@@ -58,6 +59,11 @@ ANSWER = 1 << 16
 ATTENTION, FEED_FORWARD, IDLE = range(3)
 ENDED = 4
 _LIMIT = 32767
+
+
+def drop_of(phase: int) -> int:
+    """The bits by which the stream gets coarser before a phase's sum is added."""
+    return 3 * (phase == 1)
 
 
 def numbers_of(phase: int) -> tuple[Rescale, Gain]:
@@ -116,8 +122,9 @@ class Python:
     def _add_sum(self) -> None:
         rows = len(self.positions)
         total = np.array(self.collective.result[: rows * DIM]).reshape(rows, DIM)
-        factors, _ = numbers_of(2 * self.layer + self.phase)
-        self.residual[:rows] = add_residual(self.residual[:rows], total, factors)
+        at = 2 * self.layer + self.phase
+        factors, _ = numbers_of(at)
+        self.residual[:rows] = add_residual(self.residual[:rows], total, factors, drop_of(at))
         if self.phase == FEED_FORWARD:
             for row, position in enumerate(self.positions):
                 self.held[row][self.layer] += self.held[row][self.layer] == position
@@ -244,7 +251,8 @@ class Exchanging:
             factors, gain = numbers_of(phase)
             gains = [int(value) + (1 << 15) for value in gain.multiplier]
             words += [
-                place(struct.pack(f"<{DIM}H", *factors.multiplier)), factors.shift,
+                place(struct.pack(f"<{DIM}H", *factors.multiplier)),
+                factors.shift + DROP * drop_of(phase),
                 place(struct.pack(f"<{DIM}H", *gains)), gain.shift, gain.epsilon, _LIMIT,
                 self.places["x"] if has_part[phase & 1] else 0,
                 self.places["x"] if phase & 1 else 0,

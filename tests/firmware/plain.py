@@ -222,7 +222,8 @@ class PlainResidual:
     def add_rescaled(self, residual, _, acc, multiplier, at, n, shift):
         for i in range(n):
             product = acc[i] * read_u16(multiplier, at // 2 + i)
-            residual[i] = clipped(residual[i] + half_up(product, shift), (1 << 24) - 1)
+            kept = half_up(residual[i], shift >> 6)
+            residual[i] = clipped(kept + half_up(product, shift & 63), (1 << 24) - 1)
 
     def best(self, logits, n):
         return max(range(n), key=lambda i: (logits[i], -i))

@@ -8,6 +8,7 @@ import random
 from deployed import norms as compiled_ahead
 
 from firmware.compute import norms as compiled_here
+from protocol.shard_layout import DROP
 from tests.firmware.plain import PlainResidual, u16_buffer
 from tests.firmware.samples import Guarded, between, mixed
 
@@ -109,9 +110,10 @@ def test_sums_are_rescaled_and_added_at_every_shift():
                 sums = mixed(-ACCUMULATOR_LIMIT, ACCUMULATOR_LIMIT, n)
                 multiplier = u16_buffer(mixed(0, 32767, n + 4))
                 residual, expected, acc = Guarded(values), list(values), Guarded(sums)
-                kernels.add_rescaled(residual.view, 0, acc.view, multiplier, at, n, shift)
-                PLAIN.add_rescaled(expected, 0, sums, multiplier, at, n, shift)
-                assert residual.values() == expected, (shift, values, sums)
+                both = shift + DROP * (between(1, 30) if n == 24 else 0)
+                kernels.add_rescaled(residual.view, 0, acc.view, multiplier, at, n, both)
+                PLAIN.add_rescaled(expected, 0, sums, multiplier, at, n, both)
+                assert residual.values() == expected, (both, values, sums)
                 assert acc.values() == sums
 
 

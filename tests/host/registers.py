@@ -38,8 +38,11 @@ def rescaled(accumulator: int, multiplier: int, shift: int) -> int:
     return half_up(register(high + low), shift - 15)
 
 
-def residual_sum(residual: int, accumulator: int, multiplier: int, shift: int) -> int:
-    return clipped(register(residual + rescaled(accumulator, multiplier, shift)), (1 << 24) - 1)
+def residual_sum(
+    residual: int, accumulator: int, multiplier: int, shift: int, drop: int = 0
+) -> int:
+    kept = half_up(residual, drop)
+    return clipped(register(kept + rescaled(accumulator, multiplier, shift)), (1 << 24) - 1)
 
 
 def rms_normalized(

@@ -43,15 +43,19 @@ def test_saturation_is_symmetric(values: list[int], limit: int) -> None:
     assert arithmetic.saturate(np.array(values, np.int64), limit).tolist() == expected
 
 
-@given(symmetric(RESIDUAL_LIMIT), accumulators, multipliers, shifts)
+@given(symmetric(RESIDUAL_LIMIT), accumulators, multipliers, shifts, st.integers(0, 30))
 def test_the_residual_stream_saturates(
-    residual: int, accumulator: int, multiplier: int, shift: int
+    residual: int, accumulator: int, multiplier: int, shift: int, drop: int
 ) -> None:
     rescale = Rescale(np.array([multiplier]), shift)
-    (value,) = arithmetic.add_residual(np.array([residual]), np.array([accumulator]), rescale)
-    exact = residual + half_up(Fraction(accumulator * multiplier, 1 << shift))
+    given = np.array([residual]), np.array([accumulator]), rescale
+    (value,) = arithmetic.add_residual(*given, drop)
+    added = half_up(Fraction(accumulator * multiplier, 1 << shift))
+    exact = half_up(Fraction(residual, 1 << drop)) + added
     assert value == min(max(exact, -(2**24) + 1), 2**24 - 1)
-    assert value == registers.residual_sum(residual, accumulator, multiplier, shift)
+    assert value == registers.residual_sum(residual, accumulator, multiplier, shift, drop)
+    (value,) = arithmetic.add_residual(*given)
+    assert value == min(max(residual + added, -(2**24) + 1), 2**24 - 1)
 
 
 @unhurried

@@ -6,6 +6,7 @@ import pytest
 from bench.emulation.module import TARGETS, EmulatedModule
 from host.model import arithmetic
 from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, RESIDUAL_LIMIT, Gain, Rescale
+from protocol.shard_layout import DROP
 from tests.simulation.launch import REPOSITORY
 
 SOURCE = (REPOSITORY / "firmware" / "compute" / "norms.py").read_text()
@@ -43,13 +44,15 @@ def test_norms_are_the_specifications(module, dim):
 def test_sums_are_the_specifications(module):
     random, dim = np.random.default_rng(1), 60
     for shift in range(16, 46):
+        drop = int(random.integers(0, 31)) if shift % 3 else 0
         residual = random.integers(-RESIDUAL_LIMIT, RESIDUAL_LIMIT + 1, dim)
         sums = random.integers(-ACCUMULATOR_LIMIT, ACCUMULATOR_LIMIT + 1, dim)
         rescale = Rescale(random.integers(0, 1 << 15, dim), shift)
         module.clear()
         target, multipliers = module.placed(residual), module.placed(rescale.multiplier, "<u2")
-        module.call("add_rescaled", target, 0, module.placed(sums), multipliers, 0, dim, shift)
-        expected = arithmetic.add_residual(residual, sums, rescale)
+        given = target, 0, module.placed(sums), multipliers, 0, dim, shift + DROP * drop
+        module.call("add_rescaled", *given)
+        expected = arithmetic.add_residual(residual, sums, rescale, drop)
         assert module.int32s(target, dim).tolist() == expected.tolist()
 
 

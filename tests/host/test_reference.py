@@ -41,9 +41,9 @@ class PlainModel:
         residual = model.embedding[token].tolist()
         for index, layer in enumerate(model.layers):
             x = normalized(residual, layer.attention_gain, layer.attention_limit)
-            residual = added(residual, layer.o, self.attention(index, x))
+            residual = added(residual, layer.o, self.attention(index, x), layer.o_drop)
             x = normalized(residual, layer.feed_forward_gain, layer.feed_forward_limit)
-            residual = added(residual, layer.down, hidden_units(layer, x))
+            residual = added(residual, layer.down, hidden_units(layer, x), layer.down_drop)
         self.position += 1
         x = normalized(residual, model.final_gain, model.final_limit)
         return product(model.classifier, x, INT16_LIMIT)
@@ -102,10 +102,10 @@ def hidden_units(layer: QuantizedLayer, x: list[int]) -> list[int]:
     return [registers.gated(gate, up, *shifts, SIGMOID, limit) for gate, up in pairs]
 
 
-def added(residual: list[int], linear: Linear, x: list[int]) -> list[int]:
+def added(residual: list[int], linear: Linear, x: list[int], drop: int | None) -> list[int]:
     multipliers, shift = linear.rescale.multiplier.tolist(), linear.rescale.shift
     return [
-        registers.residual_sum(value, registers.dot(row, x), multiplier, shift)
+        registers.residual_sum(value, registers.dot(row, x), multiplier, shift, drop or 0)
         for value, row, multiplier in zip(
             residual, linear.weight.tolist(), multipliers, strict=True
         )

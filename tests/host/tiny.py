@@ -7,7 +7,7 @@ import numpy as np
 from bench.virtual.model import as_checkpoint, draw_weights
 from host.model.checkpoint import Checkpoint, Config, weight_shapes
 from host.model.float_model import FloatModel
-from host.model.quantization.quantize import quantize
+from host.model.quantization.quantize import quantize, sample_calibration
 from host.model.quantized import QuantizedModel
 
 # Three query heads share a KV head, and no two dimensions are equal.
@@ -30,6 +30,17 @@ def random_checkpoint(config: Config = TINY, shared: bool = True, seed: int = 0)
     if shared:
         weights["classifier"] = weights["embedding"]
     return Checkpoint(config=config, **weights)
+
+
+def coarsened_model(config: Config = TINY, change: int = 2, bits: int = 6) -> QuantizedModel:
+    """A model whose residual stream gets coarser by so many bits before its sum number `change`,
+    from 1 on, as if its values got so much larger there."""
+    checkpoint = random_checkpoint(config)
+    model = FloatModel(checkpoint)
+    ranges = model.measure_ranges(sample_calibration(model))
+    ranges.residual = np.full(1 + 2 * config.layers, ranges.residual)
+    ranges.residual[change:] *= 2.0**bits
+    return quantize(checkpoint, ranges)
 
 
 def seeded_model(config: Config, seed: int = 0) -> QuantizedModel:

@@ -30,9 +30,15 @@ ONE, SEVERAL = 0, 2  # sequences whose caches are held, as far as heaps allow
 def assert_exact(config, seed, strategy, chips, link, slots=ONE, weights="auto"):
     """The logits of two sequences, which with several slots have a cache each."""
     model = narrow_caches(quantize(random_checkpoint(config, seed=seed)))
-    parallelism = strategy.make_parallelism(config.layers, chips, None)
+    assert_same_logits(model, strategy, chips, link, slots, weights)
+
+
+def assert_same_logits(model, strategy, chips, link, slots=ONE, weights="auto"):
+    """Holds the logits after each of some tokens to the reference's."""
+    layers = model.config.layers
+    parallelism = strategy.make_parallelism(layers, chips, None)
     if parallelism.stages > chips:
-        parallelism = strategy.make_parallelism(config.layers, chips, chips)
+        parallelism = strategy.make_parallelism(layers, chips, chips)
     parallelism = replace(parallelism, slots=slots, weights=weights)
     of = SimulatedChips.alike(chips, link, parallelism=parallelism)
     with open_cluster(model, of) as cluster:

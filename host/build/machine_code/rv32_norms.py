@@ -131,10 +131,11 @@ def _find_root(asm: Rv32Assembler) -> None:
 
 
 def add_rescaled(asm: Rv32Assembler) -> None:
-    """Words: residual, unused, sums, multipliers u16, offset in bytes, n, shift."""
+    """Words: residual, unused, sums, multipliers u16, offset in bytes, n, shift and drop."""
     load_words(asm, {"a1": 0, "a2": 2, "a3": 3, "t0": 4, "a4": 5, "a5": 6})
     asm.add("a3", "a3", "t0")
     end_of(asm, "a4", "a1")
+    _drop_bits(asm)
     asm.addi("a5", "a5", -15)
     half_of(asm, "a6", "a5")
     asm.li("a7", 0xFFFFFF)  # arithmetic.RESIDUAL_LIMIT
@@ -151,6 +152,25 @@ def add_rescaled(asm: Rv32Assembler) -> None:
 
     each(asm, {"a1": 4, "a2": 4, "a3": 2}, "a4", "t6", element)
     asm.ret()
+
+
+def _drop_bits(asm: Rv32Assembler) -> None:
+    """Shifts the residual right by what a5 has above 6 bits, half-up; a5 = the rest."""
+    asm.srli("t0", "a5", 6)
+    asm.beqz("t0", "as fine")
+    asm.andi("a5", "a5", 63)
+    half_of(asm, "a6", "t0")
+    asm.mv("a7", "a1")
+
+    def element(i: int) -> None:
+        asm.lw("t1", 4 * i, "a1")
+        asm.add("t1", "t1", "a6")
+        asm.sra("t1", "t1", "t0")
+        asm.sw("t1", 4 * i, "a1")
+
+    each(asm, {"a1": 4}, "a4", "t6", element, 1)
+    asm.mv("a1", "a7")
+    asm.label("as fine")
 
 
 def best(asm: Rv32Assembler) -> None:

@@ -128,9 +128,10 @@ def _find_inverse(asm: XtensaAssembler) -> None:
 
 
 def add_rescaled(asm: XtensaAssembler) -> None:
-    """Words: residual, unused, sums, multipliers u16, offset in bytes, n, shift."""
+    """Words: residual, unused, sums, multipliers u16, offset in bytes, n, shift and drop."""
     with frame(asm, {"a3": 0, "a4": 2, "a5": 3, "a6": 4, "a7": 5, "a8": 6}):
         asm.add("a5", "a5", "a6")
+        _drop_bits(asm)
         asm.set("a9", _RESIDUAL_LIMIT)
         asm.neg("a10", "a9")
 
@@ -141,6 +142,28 @@ def add_rescaled(asm: XtensaAssembler) -> None:
             asm.s32i("a12", "a3", 4 * i)
 
         scale_each(asm, {"a4": 4, "a5": 2, "a3": 4}, "a4", "a5", "a8", "a7", store)
+
+
+def _drop_bits(asm: XtensaAssembler) -> None:
+    """Shifts the residual, a7 words from a3 on, right by what a8 has above 6 bits, half-up; a8 =
+    the rest."""
+    asm.srli("a9", "a8", 6)
+    asm.beqz("a9", "as fine")
+    asm.extui("a8", "a8", 0, 6)
+    half_of(asm, "a10", "a9")
+    asm.ssr("a9")
+    asm.mov("a9", "a3")
+
+    def element(i: int) -> None:
+        asm.l32i("a12", "a3", 4 * i)
+        asm.add("a12", "a12", "a10")
+        asm.sra("a12", "a12")
+        asm.s32i("a12", "a3", 4 * i)
+
+    asm.mov("a11", "a7")
+    each(asm, {"a3": 4}, "a11", "a13", element, 1)
+    asm.mov("a3", "a9")
+    asm.label("as fine")
 
 
 def best(asm: XtensaAssembler) -> None:

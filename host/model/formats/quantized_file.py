@@ -120,6 +120,8 @@ def _build(kind: Any, leaves: dict[str, Any], name: str) -> Any:
     """Makes an object of the type `kind` from the leaves below `name`: the inverse."""
     if kind == Gain | None:
         return _build(Gain, leaves, name) if f"{name}.shift" in leaves else None
+    if name not in leaves and kind == int | None:
+        return None
     if name not in leaves and kind is bool:
         return False  # what a model of an older kind was not asked
     if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):

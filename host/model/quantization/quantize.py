@@ -22,19 +22,17 @@ from host.model.float_weights import FloatWeights
 from host.model.quantization.layers import Attention, FeedForward
 from host.model.quantization.rows import ModelRows, round_layer
 from host.model.quantization.scales import (
-    SMALLEST,
     Rows,
     choose_exponent,
     choose_norm_exponent,
-    floor_log2,
     iterate_blocks,
     make_gain,
 )
+from host.model.quantization.stream import choose_stream, fit_stream
 from host.model.quantized import QuantizedLayer, QuantizedModel
 from host.model.ranges import Ranges
 from host.model.tokenizers.bpe import BOS
 
-RESIDUAL_HEADROOM = 4.0  # the residual has bits to spare and cannot be allowed to clip
 CALIBRATION_SEQUENCES, CALIBRATION_LENGTH, CALIBRATION_SEED = 16, 128, 0
 
 
@@ -77,23 +75,21 @@ class _Quantizer:
         advance: Callable[[], object],
     ) -> None:
         self.weights, self.config, self.ranges, self.rows = weights, weights.config, ranges, rows
-        epsilon = max(self.config.dim * self.config.norm_eps, SMALLEST)
-        residual = min(
-            choose_exponent(ranges.residual, RESIDUAL_LIMIT, RESIDUAL_HEADROOM),
-            floor_log2(2.0**29 / epsilon) // 2,  # keeps Gain.epsilon below 2**30
-        )
+        wanted = choose_stream(self.config, ranges)
         self.attention, self.feed_forward = [], []
         for index in range(self.config.layers):
             layer = weights.layer(index)
             layer_rows = rows.layers[index] if rows else round_layer(layer)
             self.attention.append(Attention(layer, layer_rows, self.config, ranges, index))
-            self.feed_forward.append(FeedForward(layer, layer_rows, ranges, index, residual))
+            self.feed_forward.append(
+                FeedForward(layer, layer_rows, ranges, index, wanted[2 + 2 * index])
+            )
             advance()
-        self.residual_exponent = min(
-            residual,
-            *(attention.highest_residual_exponent() for attention in self.attention),
-            *(network.highest_residual_exponent() for network in self.feed_forward),
-        )
+        bounds = [wanted[0]]
+        for attention, network in zip(self.attention, self.feed_forward, strict=True):
+            bounds += attention.highest_residual_exponent(), network.highest_residual_exponent()
+        # Of the embedding, and after each sum.
+        self.stream = fit_stream(wanted, bounds)
 
     def make_model(self) -> QuantizedModel:
         classifier = self.rows.classifier if self.rows else Rows(self.weights.classifier)
@@ -107,25 +103,28 @@ class _Quantizer:
             raise ModelError("logits too large to quantize")
         return QuantizedModel(
             config=self.config,
-            residual_exponent=self.residual_exponent,
-            embedding=_round_embedding(self.weights.embedding, self.residual_exponent),
-            layers=tuple(map(self._make_layer, self.attention, self.feed_forward)),
-            final_gain=self._make_gain(final_norm, exponent),
+            residual_exponent=self.stream[0],
+            embedding=_round_embedding(self.weights.embedding, self.stream[0]),
+            layers=tuple(map(self._make_layer, range(self.config.layers))),
+            final_gain=self._make_gain(final_norm, exponent, self.stream[-1]),
             final_limit=final_limit,
             classifier=classifier.make_linear(exponent, 2.0**-logit_exponent),
             logit_exponent=logit_exponent,
             rope_steps=arithmetic.rope_steps(self.config.head_dim, self.config.rope_theta),
         )
 
-    def _make_gain(self, weight: NDArray[np.float32], exponent: int) -> Gain:
-        epsilon = self.config.dim * self.config.norm_eps * 4.0**self.residual_exponent
+    def _make_gain(self, weight: NDArray[np.float32], exponent: int, stream: int) -> Gain:
+        """Returns the gain of a norm of the stream at 2**-stream, whose outputs are at
+        2**-exponent."""
+        epsilon = self.config.dim * self.config.norm_eps * 4.0**stream
         return make_gain(weight, 2.0**-exponent, round(epsilon))
 
-    def _make_layer(self, attention: Attention, feed_forward: FeedForward) -> QuantizedLayer:
-        residual_unit = 2.0**-self.residual_exponent
+    def _make_layer(self, index: int) -> QuantizedLayer:
+        attention, feed_forward = self.attention[index], self.feed_forward[index]
+        before, between, after = self.stream[2 * index : 2 * index + 3]
         gate, up = feed_forward.gate_exponent, feed_forward.up_exponent
         return QuantizedLayer(
-            attention_gain=self._make_gain(attention.norm, attention.exponent),
+            attention_gain=self._make_gain(attention.norm, attention.exponent, before),
             attention_limit=attention.limit,
             q=attention.q.make_linear(attention.exponent, attention.units[0]),
             k=attention.k.make_linear(attention.exponent, attention.units[1]),
@@ -134,17 +133,19 @@ class _Quantizer:
             k_limit=attention.k_limit,
             v_limit=attention.v_limit,
             score_shift=attention.score_shift,
-            o=attention.o.make_linear(attention.v_exponent, residual_unit),
-            feed_forward_gain=self._make_gain(feed_forward.norm, feed_forward.exponent),
+            o=attention.o.make_linear(attention.v_exponent, 2.0**-between),
+            feed_forward_gain=self._make_gain(feed_forward.norm, feed_forward.exponent, between),
             feed_forward_limit=feed_forward.limit,
             gate=feed_forward.gate.make_linear(feed_forward.exponent, 2.0**-gate),
             up=feed_forward.up.make_linear(feed_forward.exponent, 2.0**-up),
             index_shift=gate - arithmetic.SIGMOID_STEP_BITS,
             product_shift=gate + up - feed_forward.hidden_exponent,
             hidden_limit=feed_forward.hidden_limit,
-            down=feed_forward.down.make_linear(feed_forward.hidden_exponent, residual_unit),
+            down=feed_forward.down.make_linear(feed_forward.hidden_exponent, 2.0**-after),
             q_norm=attention.gains[0],
             k_norm=attention.gains[1],
+            o_drop=before - between or None,
+            down_drop=between - after or None,
         )
 
 

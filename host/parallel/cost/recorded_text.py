@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from host.model.arithmetic import Ints, add_residual
-from host.model.quantized import Linear, QuantizedModel
+from host.model.arithmetic import Ints
+from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
 from host.model.tokenizers.bpe import BOS
 
@@ -69,14 +69,13 @@ class _Recorder(Reference):
         return self.hidden[index][-1]
 
     def attention(self, index: int, x: Ints) -> Ints:
-        return self._added(2 * index, super().attention(index, x), self.model.layers[index].o)
+        total = super().attention(index, x)
+        before, after = self.residuals[2 * index : 2 * index + 2]
+        after.append(self.model.layers[index].add_attention(before[-1], total))
+        return total
 
     def feed_forward(self, index: int, x: Ints) -> Ints:
-        linear = self.model.layers[index].down
-        return self._added(1 + 2 * index, super().feed_forward(index, x), linear)
-
-    def _added(self, before: int, total: Ints, linear: Linear) -> Ints:
-        """Records the residual stream with a layer's sums added; returns these sums."""
-        residual = add_residual(self.residuals[before][-1], total, linear.rescale)
-        self.residuals[before + 1].append(residual)
+        total = super().feed_forward(index, x)
+        before, after = self.residuals[2 * index + 1 : 2 * index + 3]
+        after.append(self.model.layers[index].add_feed_forward(before[-1], total))
         return total

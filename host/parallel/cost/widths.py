@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from host.model.arithmetic import Ints, add_residual, matvec
-from host.model.quantized import Linear, QuantizedModel
+from host.model.arithmetic import Ints, matvec
+from host.model.quantized import QuantizedModel
 from host.model.transformer import final_activation
 from host.parallel.cost.recorded_text import TYPICAL_TOKENS, RecordedText
 from host.parallel.plan import Plan
@@ -108,27 +108,30 @@ class SumWidths:
         means = self._sharded.heads(layer, x, self._position)
         self._parts[layer, GATHERED_HEADS] = means
         parts = self._sharded.layers[layer].o.partial_sums(means)
-        return self._noted(layer, PHASE_ATTENTION, parts, self._model.layers[layer].o)
+        total: Ints = np.sum(parts, axis=0)
+        self._residual = self._model.layers[layer].add_attention(self._residual, total)
+        self._note(layer, PHASE_ATTENTION, parts)
+        return total
 
     def feed_forward(self, layer: int, x: Ints) -> Ints:
         """Returns the total of the chips' sums, [n, dim]."""
         hidden = self._sharded.units(layer, x)
         self._parts[layer, GATHERED_UNITS] = hidden
         parts = self._sharded.layers[layer].down.partial_sums(hidden)
-        total = self._noted(layer, PHASE_FEED_FORWARD, parts, self._model.layers[layer].down)
+        total: Ints = np.sum(parts, axis=0)
+        self._residual = self._model.layers[layer].add_feed_forward(self._residual, total)
+        self._note(layer, PHASE_FEED_FORWARD, parts)
         self._residual_bits[layer + 1] = _bits(self._residual)
         return total
 
-    def _noted(self, layer: int, phase: int, parts: list[Ints], linear: Linear) -> Ints:
+    def _note(self, layer: int, phase: int, parts: list[Ints]) -> None:
+        """Keeps the sums of a phase, and the residual stream after it."""
         self._parts[layer, phase] = parts
-        total: Ints = np.sum(parts, axis=0)
-        self._residual = add_residual(self._residual, total, linear.rescale)
         finished = self._residual.reshape(-1)
         self._parts[layer, _FINISHED[phase]] = [
             finished[shard.elements.start : shard.elements.stop]
             for shard in self._sharded.plan.shards
         ]
-        return total
 
 
 def _widest(values: Ints) -> Ints:
