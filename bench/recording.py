@@ -84,7 +84,7 @@ class _Recorder(Reference):
         self._token = token
         x = final_activation(self.model, [token], self)
         classifier = self.model.classifier
-        sums = arithmetic.matvec(classifier.weight, x)
+        sums = classifier.product(x)
         logits = arithmetic.saturate(arithmetic.rescale(sums, classifier.rescale), INT16_LIMIT)
         self._noted(0, PHASE_VOCABULARY, x, logits)
         self.position += 1

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from host.build.kernels import column_blocks
 from host.model import arithmetic
 from host.model.arithmetic import Gain
-from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
+from host.model.quantized import Linear, Matrix, QuantizedLayer, QuantizedModel
 from host.model.sampling import count_candidates
 from host.parallel.plan import Plan, Shard
 from host.parallel.sharding import head_rows, shard_weight
@@ -73,7 +73,7 @@ class _Body:
         """Appends content."""
         self._parts += parts
 
-    def add_matrices(self, multipliers: bytes, weights: Iterable[NDArray[np.int8]]) -> None:
+    def add_matrices(self, multipliers: bytes, weights: Iterable[Matrix]) -> None:
         """Appends the multipliers and matrices of a layer, or of the vocabulary."""
         head = _aligned(multipliers, self._padding)
         stored = [stored_matrix(weight, self._padding, self._block) for weight in weights]
@@ -188,7 +188,7 @@ def _norm(gain: Gain, limit: int) -> list[int]:
 
 def _layer_parts(
     layer: QuantizedLayer, shard: Shard, head_dim: int, columns: Sequence[int] | None
-) -> tuple[bytes, Iterator[NDArray[np.int8]]]:
+) -> tuple[bytes, Iterator[Matrix]]:
     """Returns a layer's multipliers, and its matrices in order, each made when it is taken.
 
     columns: those of the output projection, if the chip has rows of it; None if it has columns.
@@ -198,7 +198,7 @@ def _layer_parts(
     qkv = [_rows_of(layer.q, q_rows), _rows_of(layer.k, kv_rows), _rows_of(layer.v, kv_rows)]
     gate_up = [_rows_of(layer.gate, shard.units), _rows_of(layer.up, shard.units)]
 
-    def weights() -> Iterator[NDArray[np.int8]]:
+    def weights() -> Iterator[Matrix]:
         yield np.concatenate([linear.weight for linear in qkv])
         if columns:
             yield _columns_of(_rows_of(layer.o, shard.elements), columns).weight
@@ -236,7 +236,7 @@ def _columns_of(linear: Linear, columns: ArrayLike) -> Linear:
     return shard_weight(linear, 1, indices=columns).weight
 
 
-def stored_matrix(weight: NDArray[np.int8], padding: int, block: int = 0) -> bytes:
+def stored_matrix(weight: Matrix, padding: int, block: int = 0) -> bytes:
     """Returns a matrix in the layout of protocol/shard_layout.py; block: the header's."""
     if not weight.size:
         return b""
@@ -247,7 +247,7 @@ def stored_matrix(weight: NDArray[np.int8], padding: int, block: int = 0) -> byt
     return _aligned(_stored_whole(weight, padding), 4 if block else 1)
 
 
-def _stored_whole(weight: NDArray[np.int8], padding: int) -> bytes:
+def _stored_whole(weight: Matrix, padding: int) -> bytes:
     stored = (weight.astype(np.int16) + WEIGHT_ZERO).astype(np.uint8)
     columns = stored.shape[1]
     if padding == 1:

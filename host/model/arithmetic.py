@@ -6,7 +6,8 @@ viper kernel has; numpy's int64 only carries them. Conventions, used without exc
 
 * `>>` is an arithmetic shift (floor). Rounding is half-up: add half of the divisor, then shift.
 * Saturation is symmetric: a value is clipped to [-limit, limit].
-* Weights are int8 in [-127, 127] with one real scale per output row. An activation that enters a
+* Weights are int8 in [-127, 127] with one real scale per output row; or int16, in groups of 32
+  columns whose sums are rounded (grouped_matvec). An activation that enters a
   matrix is an integer of at most 16 bits at a static power-of-two scale:
   real = integer * 2**-exponent.
 * The residual stream is an integer below 2**24 at one power-of-two scale for the whole model, or
@@ -30,6 +31,9 @@ INT16_LIMIT = 32767
 RESIDUAL_LIMIT = (1 << 24) - 1
 # Bound of a row's accumulator, so that acc * multiplier >> 15 with its rounding fits 32 bits.
 ACCUMULATOR_LIMIT = 1 << 30
+
+GROUP_COLUMNS = 32
+GROUP_SHIFT = 2
 
 _BLOCK = 1 << 17  # elements of a matrix that are multiplied at a time
 
@@ -88,6 +92,28 @@ def matvec(weight: NDArray[np.int8], x: Ints) -> Ints:
         part = weight[start : start + len(block)]
         block[: len(part)] = part
         out[start : start + len(part)] = block[: len(part)] @ vectors
+    return np.ascontiguousarray(out.T).reshape(*x.shape[:-1], rows)
+
+
+def grouped_matvec(weight: NDArray[np.int16], x: Ints) -> Ints:
+    """Multiplies `weight` [rows, columns], in groups of 32 columns (host/model/groups.py), by `x`
+    [..., columns]; returns accumulators [..., rows].
+
+    Each group's sum, exact, is divided by 2**GROUP_SHIFT and rounded half-up, so that accumulators
+    are as large as those of int8 weights. Then they are added up: parts that consist of whole
+    groups give the same total.
+    """
+    rows, columns = weight.shape
+    if not weight.size:
+        return np.zeros((*x.shape[:-1], rows), np.int64)
+    groups = columns // GROUP_COLUMNS
+    vectors = x.reshape(-1, groups, GROUP_COLUMNS).transpose(1, 2, 0).astype(np.float64)
+    out = np.empty((rows, vectors.shape[2]), np.int64)
+    count = max(1, _BLOCK // columns)
+    for start in range(0, rows, count):
+        part = weight[start : start + count].reshape(-1, groups, GROUP_COLUMNS)
+        sums = (part.transpose(1, 0, 2).astype(np.float64) @ vectors).astype(np.int64)
+        out[start : start + count] = _shift_half_up(sums, GROUP_SHIFT).sum(axis=0)
     return np.ascontiguousarray(out.T).reshape(*x.shape[:-1], rows)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from host.errors import ModelError
+from host.model.groups import COLUMNS, GROUP_BYTES
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -44,6 +45,9 @@ class Config:
     qk_norm: bool = False  # whether each head's query and key pass an RMSNorm before rope
     # Whether a quantized model's KV caches hold int8 (arithmetic.narrow_rows), else int16.
     int8_kv: bool = False
+    # Names of a quantized model's matrices that are in groups of four bits (groups.py), with
+    # spaces between them; the others are int8.
+    groups: str | None = None
 
     def __post_init__(self) -> None:
         for name in DIMENSIONS:
@@ -69,6 +73,11 @@ class Config:
         value = getattr(self, name)
         if not 1 <= value <= LARGEST_DIMENSION:
             raise ModelError(f"{name} must be 1 to {LARGEST_DIMENSION}, got {value}")
+
+    @property
+    def grouped(self) -> frozenset[str]:
+        """The names of the matrices that are in groups."""
+        return frozenset((self.groups or "").split())
 
     @property
     def q_dim(self) -> int:
@@ -180,13 +189,14 @@ class Checkpoint:
 
 
 def quantized_bytes(config: Config) -> int:
-    """Returns the bytes of the matrices in int8, and of the multipliers that chips keep for
-    rows."""
+    """Returns the bytes of the matrices in int8 or in groups, and of the multipliers that
+    chips keep for rows."""
     total = 0
     for name, shape in weight_shapes(config).items():
         if name.endswith("norm") or name == "embedding":
             continue  # these stay on the host
-        total += math.prod(shape)
+        count = math.prod(shape)
+        total += count // COLUMNS * GROUP_BYTES if name in config.grouped else count
         if name not in ("wo", "w2"):  # the host rescales the sums of these
             total += 2 * math.prod(shape[:-1])
     return total

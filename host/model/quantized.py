@@ -11,15 +11,47 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from host.model.arithmetic import Gain, Ints, Rescale, add_residual, exp_table, sigmoid_table
+from host.model.arithmetic import (
+    GROUP_COLUMNS,
+    GROUP_SHIFT,
+    Gain,
+    Ints,
+    Rescale,
+    add_residual,
+    exp_table,
+    grouped_matvec,
+    matvec,
+    sigmoid_table,
+)
 from host.model.checkpoint import Config
+
+Matrix = NDArray[np.int8] | NDArray[np.int16]  # the latter in groups (groups.py)
+
+
+def bound_norm(weight: Matrix) -> int:
+    """Returns a bound of how much larger than the largest input an accumulator can be: the largest
+    sum of the magnitudes in a row, in units of accumulators, and of what groups are rounded by."""
+    norm = int(np.abs(weight.astype(np.int64)).sum(axis=1).max(initial=0))
+    if weight.dtype == np.int8:
+        return norm
+    return -(-norm >> GROUP_SHIFT) + weight.shape[1] // GROUP_COLUMNS
 
 
 class Linear(NamedTuple):
-    """int8 weight [rows, columns] and the rescaling of its accumulators [rows]."""
+    """A weight [rows, columns] and the rescaling of its accumulators [rows]."""
 
-    weight: NDArray[np.int8]
+    weight: Matrix
     rescale: Rescale
+
+    def product(self, x: Ints) -> Ints:
+        """Returns the accumulators [..., rows] of x [..., columns]."""
+        if self.weight.dtype == np.int16:
+            return grouped_matvec(self.weight.astype(np.int16, copy=False), x)
+        return matvec(self.weight.astype(np.int8, copy=False), x)
+
+    def largest_norm(self) -> int:
+        """Returns how much larger than the largest input an accumulator can be."""
+        return bound_norm(self.weight)
 
 
 @dataclass(frozen=True)
@@ -87,8 +119,7 @@ class QuantizedModel:
         largest = 0
         for layer in self.layers:
             for linear, limit in ((layer.o, layer.v_limit), (layer.down, layer.hidden_limit)):
-                norm = int(np.abs(linear.weight.astype(np.int64)).sum(axis=1).max())
-                largest = max(largest, norm * limit)
+                largest = max(largest, linear.largest_norm() * limit)
         return largest.bit_length() + 1
 
     def sha256(self) -> bytes:

@@ -32,9 +32,8 @@ class Reference:
         x = final_activation(self.model, tokens, self)
         self.position += 1
         classifier = self.model.classifier
-        accumulator = arithmetic.matvec(classifier.weight, x)
         return arithmetic.saturate(
-            arithmetic.rescale(accumulator, classifier.rescale), INT16_LIMIT
+            arithmetic.rescale(classifier.product(x), classifier.rescale), INT16_LIMIT
         )
 
     def logits(self, tokens: ArrayLike) -> Ints:
@@ -43,7 +42,7 @@ class Reference:
 
     def attention(self, index: int, x: Ints) -> Ints:
         """Returns accumulators [batch, dim] of the output projection, at the current position."""
-        return arithmetic.matvec(self.model.layers[index].o.weight, self.heads(index, x))
+        return self.model.layers[index].o.product(self.heads(index, x))
 
     def heads(self, index: int, x: Ints) -> Ints:
         """Returns what the heads give [batch, heads * head_dim], at the current position, whose
@@ -54,7 +53,7 @@ class Reference:
 
         def heads(name: str, limit: int) -> Ints:
             linear = getattr(layer, name)
-            rows = arithmetic.rescale(arithmetic.matvec(linear.weight, x), linear.rescale)
+            rows = arithmetic.rescale(linear.product(x), linear.rescale)
             return arithmetic.saturate(rows, limit).reshape(len(x), -1, config.head_dim)
 
         def turned(name: str, gain: Gain | None, limit: int) -> Ints:
@@ -77,16 +76,13 @@ class Reference:
 
     def feed_forward(self, index: int, x: Ints) -> Ints:
         """Returns accumulators [batch, dim] of the down projection."""
-        return arithmetic.matvec(self.model.layers[index].down.weight, self.units(index, x))
+        return self.model.layers[index].down.product(self.units(index, x))
 
     def units(self, index: int, x: Ints) -> Ints:
         """Returns what the feed-forward units give [batch, hidden_dim]."""
         layer = self.model.layers[index]
         gate, up = (
-            arithmetic.saturate(
-                arithmetic.rescale(arithmetic.matvec(linear.weight, x), linear.rescale),
-                INT16_LIMIT,
-            )
+            arithmetic.saturate(arithmetic.rescale(linear.product(x), linear.rescale), INT16_LIMIT)
             for linear in (layer.gate, layer.up)
         )
         return arithmetic.swiglu(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from host.errors import ParallelError
-from host.model.arithmetic import matvec, rescale
+from host.model.arithmetic import rescale
 from host.model.quantized import Linear
 from host.parallel.sharding import Array, W, WeightSlice, array_of, merge_shards, shard_weight
 
@@ -125,7 +125,7 @@ class RowParallelLinear(Generic[W]):
 
 def _product(weight: Array | Linear, x: Array) -> Array:
     """Returns W x: accumulators, if W is quantized."""
-    return matvec(weight.weight, x) if isinstance(weight, Linear) else x @ weight.T
+    return weight.product(x) if isinstance(weight, Linear) else x @ weight.T
 
 
 def _finished(weight: Array | Linear, product: Array) -> Array:

@@ -32,6 +32,14 @@ def dot(weights: Sequence[int], x: Sequence[int]) -> int:
     return total
 
 
+def grouped_dot(weights: Sequence[int], x: Sequence[int]) -> int:
+    total = 0
+    for at in range(0, len(x), 32):
+        group = dot(weights[at : at + 32], x[at : at + 32])
+        total = register(total + half_up(group, 2))
+    return total
+
+
 def rescaled(accumulator: int, multiplier: int, shift: int) -> int:
     high = register((accumulator >> 15) * multiplier)
     low = register((accumulator & 0x7FFF) * multiplier) >> 15

@@ -88,11 +88,17 @@ def normalized(residual: list[int], gain: Gain, limit: int) -> list[int]:
     return registers.rms_normalized(residual, multipliers, gain.shift, gain.epsilon, limit)
 
 
+def sums(linear: Linear, x: list[int]) -> list[int]:
+    is_grouped = linear.weight.dtype == np.int16
+    dot = registers.grouped_dot if is_grouped else registers.dot
+    return [dot(row, x) for row in linear.weight.tolist()]
+
+
 def product(linear: Linear, x: list[int], limit: int) -> list[int]:
     multipliers, shift = linear.rescale.multiplier.tolist(), linear.rescale.shift
     return [
-        registers.clipped(registers.rescaled(registers.dot(row, x), multiplier, shift), limit)
-        for row, multiplier in zip(linear.weight.tolist(), multipliers, strict=True)
+        registers.clipped(registers.rescaled(total, multiplier, shift), limit)
+        for total, multiplier in zip(sums(linear, x), multipliers, strict=True)
     ]
 
 
@@ -105,10 +111,8 @@ def hidden_units(layer: QuantizedLayer, x: list[int]) -> list[int]:
 def added(residual: list[int], linear: Linear, x: list[int], drop: int | None) -> list[int]:
     multipliers, shift = linear.rescale.multiplier.tolist(), linear.rescale.shift
     return [
-        registers.residual_sum(value, registers.dot(row, x), multiplier, shift, drop or 0)
-        for value, row, multiplier in zip(
-            residual, linear.weight.tolist(), multipliers, strict=True
-        )
+        registers.residual_sum(value, total, multiplier, shift, drop or 0)
+        for value, total, multiplier in zip(residual, sums(linear, x), multipliers, strict=True)
     ]
 
 

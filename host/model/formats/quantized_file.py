@@ -120,7 +120,7 @@ def _build(kind: Any, leaves: dict[str, Any], name: str) -> Any:
     """Makes an object of the type `kind` from the leaves below `name`: the inverse."""
     if kind == Gain | None:
         return _build(Gain, leaves, name) if f"{name}.shift" in leaves else None
-    if name not in leaves and kind == int | None:
+    if name not in leaves and kind in (int | None, str | None):
         return None
     if name not in leaves and kind is bool:
         return False  # what a model of an older kind was not asked

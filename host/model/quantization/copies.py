@@ -28,11 +28,14 @@ class CopiedUnits:
     """Weights that compute what those of `source` do, with more units in each layer.
 
     They are made as they are asked for. copies: [layers, units], 1 for a unit that stays as it is;
-    of each layer the same number in all.
+    of each layer the same number in all. behind: whether all units come first, in their order, and
+    then what there are more of them; else those of a unit lie side by side.
     """
 
-    def __init__(self, source: FloatWeights, copies: NDArray[np.int64]) -> None:
-        self._source, self._copies = source, copies
+    def __init__(
+        self, source: FloatWeights, copies: NDArray[np.int64], behind: bool = False
+    ) -> None:
+        self._source, self._copies, self._behind = source, copies, behind
         self.config = replace(source.config, hidden_dim=int(copies[0].sum()))
         self.shared_classifier = source.shared_classifier
 
@@ -54,7 +57,10 @@ class CopiedUnits:
     def layer(self, index: int) -> LayerWeights:
         """Returns the weights of a layer, by their names. Raises ModelError."""
         layer, copies = dict(self._source.layer(index)), self._copies[index]
-        units = np.repeat(np.arange(len(copies)), copies)
+        every = np.arange(len(copies))
+        units = np.repeat(every, copies)
+        if self._behind:
+            units = np.concatenate([every, np.repeat(every, copies - 1)])
         parts = (1 / copies[units]).astype(np.float32)
         layer["w1"] = layer["w1"][units]
         layer["w3"] = layer["w3"][units] * parts[:, None]
@@ -63,20 +69,26 @@ class CopiedUnits:
 
     def digest(self) -> bytes:
         """Returns what two models share only where their weights are the same."""
-        return hashlib.sha256(self._copies.tobytes() + self._source.digest()).digest()
+        digest = hashlib.sha256(self._copies.tobytes() + self._source.digest())
+        digest.update(b"behind" * self._behind)
+        return digest.digest()
 
 
-def choose_copies(peaks: NDArray[np.float64], goals: NDArray[np.float64]) -> NDArray[np.int64]:
+def choose_copies(
+    peaks: NDArray[np.float64], goals: NDArray[np.float64], multiple: int = 1
+) -> NDArray[np.int64]:
     """Returns how many copies each unit has [layers, units].
 
     As few as bring all to at most `goals`, but no more than MOST_COPIES, or FEW_COPIES, allow;
     layers that need fewer than others use what they have left for what is largest of them. peaks:
-    of each unit the largest magnitude [layers, units]; goals [layers], above 0.
+    of each unit the largest magnitude [layers, units]; goals [layers], above 0; multiple: of which
+    the number of units more is one, rounded up.
     """
     most = max(FEW_COPIES, int(peaks.shape[1] * MOST_COPIES))
     needed = np.maximum(np.ceil(peaks / goals[:, None]) - 1, 0).sum(axis=1).max()
     copies = np.ones(peaks.shape, np.int64)
+    more = -(-int(min(needed, most)) // multiple) * multiple
     for row, peak in zip(copies, peaks, strict=True):
-        for _ in range(int(min(needed, most))):
+        for _ in range(more):
             row[np.argmax(peak / row)] += 1
     return copies

@@ -1,7 +1,9 @@
 """Models with massive activations, brought into a form that integers of 16 bits hold.
 
 The form computes the same (rotation.py, copies.py), so that chips and wire know nothing of it.
-Other models stay as they are, and so do the integers that they are quantized to.
+Other models stay as they are, and so do the integers that they are quantized to. Weights that are
+to stay in the groups of their file are not rotated, which would leave nothing of these: there the
+residual stream changes its scale instead (stream.py).
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ import numpy.typing as npt
 from host.model.checkpoint import Config
 from host.model.float_model import FloatModel
 from host.model.float_weights import FloatWeights
+from host.model.groups import COLUMNS
 from host.model.quantization.copies import CopiedUnits, choose_copies
 from host.model.quantization.rotation import RotatedWeights
 from host.model.quantization.rows import ModelRows, Rounder
+from host.model.quantization.stream import StreamPeaks
 from host.model.ranges import Ranges
 
 # So many times as large as is usual is massive in the residual stream. Those of small models have
@@ -54,7 +58,7 @@ class Magnitudes:
         """Returns whether the residual stream or a layer's units have massive activations."""
         usual = float(np.median(self._usual_residuals))
         units = ranges.hidden > 2 * LARGEST_UNIT * self.usual_units
-        return ranges.residual > MASSIVE * usual or bool(units.any())
+        return bool(ranges.residual > MASSIVE * usual) or bool(units.any())
 
 
 def calibrate(
@@ -62,32 +66,51 @@ def calibrate(
     model: FloatModel,
     sequences: Iterable[npt.ArrayLike],
     begin: Begin = lambda name, steps: lambda: None,
+    grouped: frozenset[str] = frozenset(),
 ) -> tuple[FloatWeights, Ranges, ModelRows | None]:
     """Returns weights that compute what `model`, those of `weights`, does, their ranges over
     `sequences`, and rows that are rounded for these: what `quantize` makes its integers from.
 
-    begin: called with the name of a step and its number of parts; what it returns, after each.
+    begin: called with the name of a step and its number of parts; what it returns, after each;
+    grouped: the matrices that stay in groups (group_rows.find_grouped).
     """
     sequences = list(sequences)
     layers = weights.config.layers
     found = Magnitudes(weights.config)
     ranges = model.measure_ranges(sequences, begin("calibrating", layers), found.observe)
-    if not found.are_massive(ranges):
+    are_massive = found.are_massive(ranges)
+    if not are_massive and not grouped:
         return weights, ranges, None
-    goals = np.maximum(found.usual_units * LARGEST_UNIT, np.finfo(float).tiny)
-    form = RotatedWeights(CopiedUnits(weights, choose_copies(found.unit_peaks, goals)))
+    form = _reform(weights, found, grouped) if are_massive else weights
     # Each layer is read for one pass, so that none need stay in memory.
-    rotated, rounder = FloatModel(form, kept=0), Rounder(form)
-    advance = begin("calibrating, rotated", layers)
+    reformed, rounder = FloatModel(form, kept=0), Rounder(form, grouped)
+    peaks = StreamPeaks(layers)
+    advance = begin("calibrating, in groups" if grouped else "calibrating, rotated", layers)
+
+    def observe(site: str, layer: int, values: npt.NDArray[np.float64]) -> None:
+        rounder.observe(site, layer, values)
+        peaks.observe(site, layer, values)
 
     def finish_layer() -> None:
         rounder.finish_layer()
         advance()
 
-    ranges = rotated.measure_ranges(sequences, finish_layer, rounder.observe)
-    # Other texts have larger peaks than those that are calibrated on.
-    ranges.roomy_hidden = found.usual_units * LARGEST_UNIT / 2
+    ranges = reformed.measure_ranges(sequences, finish_layer, observe)
+    if are_massive:
+        # Other texts have larger peaks than those that are calibrated on.
+        ranges.roomy_hidden = found.usual_units * LARGEST_UNIT / 2
+        if grouped:
+            ranges.residual = peaks.found
     return form, ranges, rounder.finish()
+
+
+def _reform(weights: FloatWeights, found: Magnitudes, grouped: frozenset[str]) -> FloatWeights:
+    """Returns weights that compute the same, with copies, and rotated unless they are grouped."""
+    goals = np.maximum(found.usual_units * LARGEST_UNIT, np.finfo(float).tiny)
+    if grouped:
+        copies = choose_copies(found.unit_peaks, goals, COLUMNS)
+        return CopiedUnits(weights, copies, behind=True)
+    return RotatedWeights(CopiedUnits(weights, choose_copies(found.unit_peaks, goals)))
 
 
 def _usual(values: npt.NDArray[np.float64]) -> float:

@@ -9,6 +9,7 @@ the model's real weights; `arithmetic.py` states what each is for.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,8 +102,9 @@ class _Quantizer:
         )
         if logit_exponent < 0:
             raise ModelError("logits too large to quantize")
+        groups = " ".join(sorted(self.rows.grouped)) if self.rows else ""
         return QuantizedModel(
-            config=self.config,
+            config=replace(self.config, groups=groups or None),
             residual_exponent=self.stream[0],
             embedding=_round_embedding(self.weights.embedding, self.stream[0]),
             layers=tuple(map(self._make_layer, range(self.config.layers))),

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from host.model.groups import LEVELS
+
 Floats = NDArray[np.float64]
 
 # Wider matrices are rounded in parts of so many columns, each for itself, so that neither memory
@@ -75,14 +77,26 @@ class Moments:
             yield columns, order, _factor_inverse(part[np.ix_(order, order)], damping)
 
 
-def round_rows(scaled: Floats, moments: Moments) -> Floats:
+def round_rows(
+    scaled: Floats, moments: Moments | None, levels: tuple[Floats, Floats] | None = None
+) -> Floats:
     """Returns whole numbers of at most LARGEST, [rows, columns] as `scaled`, that give nearly the
-    same products with inputs of these moments."""
+    same products with inputs of these moments; the nearest ones if moments are None.
+
+    levels: steps and least values, each as `scaled`: the numbers are then among the least value
+    and 15 steps from there.
+    """
+    if moments is None:
+        return _nearest(scaled, levels)
     rounded = np.empty_like(scaled)
     for columns, order, factor in moments.factors():
         # Columns are rows here, so that each lies in one piece.
         left = np.ascontiguousarray(scaled[:, columns].T[order])
-        _round_columns(left, factor)
+        ordered = None
+        if levels:
+            steps, leasts = (each[:, columns].T[order] for each in levels)
+            ordered = steps, leasts
+        _round_columns(left, factor, ordered)
         part = np.empty_like(left)
         part[order] = left
         rounded[:, columns] = part.T
@@ -100,13 +114,24 @@ def _factor_inverse(moments: Floats, damping: float) -> Floats:
             damping *= 10
 
 
-def _round_columns(left: Floats, factor: Floats) -> None:
-    """Rounds `left` [columns, rows] in place, one column after another."""
+def _nearest(values: Floats, levels: tuple[Floats, Floats] | None) -> Floats:
+    """Returns the nearest whole numbers of at most LARGEST, or the nearest levels."""
+    if levels is None:
+        return np.clip(np.round(values), -LARGEST, LARGEST)
+    steps, leasts = levels
+    return np.asarray(np.clip(np.round((values - leasts) / steps), 0, LEVELS - 1) * steps + leasts)
+
+
+def _round_columns(
+    left: Floats, factor: Floats, levels: tuple[Floats, Floats] | None
+) -> None:
+    """Rounds `left` [columns, rows] in place, one column after another; levels: as `left`."""
     for start in range(0, len(left), _BLOCK):
         end = min(start + _BLOCK, len(left))
         errors = np.empty((end - start, left.shape[1]))
         for place in range(start, end):
-            whole = np.clip(np.round(left[place]), -LARGEST, LARGEST)
+            its_own = (levels[0][place], levels[1][place]) if levels else None
+            whole = _nearest(left[place], its_own)
             error = errors[place - start] = (left[place] - whole) / factor[place, place]
             left[place] = whole
             left[place + 1 : end] -= factor[place, place + 1 : end, None] * error

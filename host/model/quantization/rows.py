@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from host.model.float_weights import FloatWeights, LayerWeights
+from host.model.quantization.group_rows import GroupRows
 from host.model.quantization.rounding import Moments
 from host.model.quantization.scales import SMALLEST, Rows
 
@@ -36,10 +37,12 @@ _WRITING = ("attention_output", "hidden")  # what their matrices give is added t
 
 @dataclass(frozen=True)
 class ModelRows:
-    """Of each layer its matrices by their names, and the classifier."""
+    """Of each layer its matrices by their names, and the classifier; grouped: the names of those
+    that are in groups."""
 
     layers: list[LayerRows]
     classifier: Rows
+    grouped: frozenset[str] = frozenset()
 
 
 def round_layer(layer: LayerWeights) -> LayerRows:
@@ -48,10 +51,13 @@ def round_layer(layer: LayerWeights) -> LayerRows:
 
 
 class Rounder:
-    """Rounds the matrices of `weights` for the inputs that they have in calibration."""
+    """Rounds the matrices of `weights` for the inputs that they have in calibration.
 
-    def __init__(self, weights: FloatWeights) -> None:
-        self._weights = weights
+    grouped: names of those that stay in groups (group_rows.py); the others become int8.
+    """
+
+    def __init__(self, weights: FloatWeights, grouped: frozenset[str] = frozenset()) -> None:
+        self._weights, self._grouped = weights, grouped
         self._moments: dict[str, Moments] = {}
         self._writing: tuple[str, Floats] | None = None
         self._layers: list[LayerRows] = []
@@ -74,11 +80,14 @@ class Rounder:
     def finish_layer(self) -> None:
         """Rounds the layer whose inputs were observed last, and forgets these."""
         layer = self._weights.layer(len(self._layers))
-        rows = {name: Rows(layer[name], self._moments[site]) for name, site in _INPUTS.items()}
+        rows = {
+            name: (GroupRows if name in self._grouped else Rows)(layer[name], self._moments[site])
+            for name, site in _INPUTS.items()
+        }
         self._layers.append(rows)
         self._moments.clear()
 
     def finish(self) -> ModelRows:
         """Returns all rows, after the last layer and the classifier's inputs."""
         classifier = Rows(self._weights.classifier, self._moments.pop(_CLASSIFIER_INPUT))
-        return ModelRows(self._layers, classifier)
+        return ModelRows(self._layers, classifier, self._grouped)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, Gain, Rescale
 from host.model.quantization.rounding import LARGEST, SMALLEST, Moments, round_rows
-from host.model.quantized import Linear
+from host.model.quantized import Linear, Matrix
 
 HEADROOM = 2.0
 MAX_SHIFT = 30  # of a kernel that adds half of the divisor in 32 bits
@@ -31,7 +31,7 @@ class Rows:
 
     def __init__(self, weight: NDArray[np.float32], moments: Moments | None = None) -> None:
         self.scale = np.empty(len(weight))
-        self.weight = np.empty(weight.shape, np.int8)
+        self.weight: Matrix = np.empty(weight.shape, np.int8)
         largest = 0
         for rows in iterate_blocks(weight):
             wide = weight[rows].astype(np.float64)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from host.model.arithmetic import RESIDUAL_LIMIT
 from host.model.checkpoint import Config
@@ -17,6 +18,25 @@ from host.model.quantization.scales import MAX_SHIFT, SMALLEST, choose_exponent,
 from host.model.ranges import Ranges
 
 RESIDUAL_HEADROOM = 4.0  # the residual has bits to spare and cannot be allowed to clip
+
+
+class StreamPeaks:
+    """The largest magnitude of the stream after each sum, of a model that is calibrated: `found`
+    [1 + 2 * layers], of which the first is that of the embedding."""
+
+    def __init__(self, layers: int) -> None:
+        self.found = np.zeros(1 + 2 * layers)
+        self._place = 0
+
+    def observe(self, site: str, layer: int, values: npt.NDArray[np.float64]) -> None:
+        """Takes in the values at a site [batch, positions, elements]."""
+        if site == "attention_output":
+            self._place = 1 + 2 * layer
+        elif site == "hidden":
+            self._place = 2 + 2 * layer
+        elif site == "residual":
+            largest = float(np.abs(values).max())
+            self.found[self._place] = max(self.found[self._place], largest)
 
 
 def choose_stream(config: Config, ranges: Ranges) -> list[int]:

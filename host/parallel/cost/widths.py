@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from host.model.arithmetic import Ints, matvec
+from host.model.arithmetic import Ints
 from host.model.quantized import QuantizedModel
 from host.model.transformer import final_activation
 from host.parallel.cost.recorded_text import TYPICAL_TOKENS, RecordedText
@@ -73,7 +73,7 @@ class SumWidths:
             ):  # fmt: skip
                 parts = [given[:, own] for own in columns]
                 sums = [
-                    matvec(linear.weight[:, own], part)
+                    linear._replace(weight=linear.weight[:, own]).product(part)
                     for own, part in zip(columns, parts, strict=True)
                 ]
                 finished = text.residual(2 * index + after, count)
