@@ -14,7 +14,7 @@ from host.model.__main__ import main
 from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT
 from host.model.checkpoint import Checkpoint, Config, quantized_bytes
 from host.model.float_model import FloatModel
-from host.model.groups import COLUMNS, LEVELS, MOST_LEAST, MOST_STEP, pack, unpack
+from host.model.groups import COLUMNS, LEVELS, MOST_LEAST, MOST_STEP, MOST_WEIGHT, pack, unpack
 from host.model.quantization.copies import CopiedUnits, choose_copies
 from host.model.quantization.group_rows import GroupRows, find_grouped
 from host.model.quantization.massive import calibrate
@@ -40,7 +40,10 @@ def draw_packed(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     numbers = random.integers(0, LEVELS, (rows, groups * COLUMNS))
     steps = random.integers(0, MOST_STEP + 1, (rows, groups))
-    return numbers, steps, random.integers(-MOST_LEAST, MOST_LEAST + 1, (rows, groups))
+    leasts = random.integers(-MOST_LEAST, MOST_LEAST + 1, (rows, groups))
+    # As much of the range of a group as weights may take.
+    most = np.minimum((MOST_WEIGHT - leasts) // np.maximum(steps, 1), LEVELS - 1)
+    return np.minimum(numbers, np.repeat(most, COLUMNS, axis=1)), steps, leasts
 
 
 def grouped_checkpoint(config: Config = CONFIG, seed: int = 0) -> Checkpoint:
@@ -71,7 +74,7 @@ def test_packed_weights_come_back(seed: int, rows: int, groups: int) -> None:
     np.testing.assert_array_equal(unpack(numbers, steps, leasts), weight)
 
 
-@pytest.mark.parametrize("wrong", [[0, 1, 100], [0, 64], [-512, 0], [0, 16, 1]])
+@pytest.mark.parametrize("wrong", [[0, 1, 100], [0, 64], [-512, 0], [0, 16, 1], [1024]])
 def test_weights_on_other_values_cannot_be_packed(wrong: list[int]) -> None:
     weight = np.zeros((2, 2 * COLUMNS), np.int16)
     weight[1, COLUMNS : COLUMNS + len(wrong)] = wrong
@@ -94,7 +97,7 @@ def test_sums_of_groups_are_exact_in_32_bits(
     x = random.integers(-INT16_LIMIT, INT16_LIMIT + 1, groups * COLUMNS)
     if is_extreme:
         numbers[:], steps[:] = LEVELS - 1, MOST_STEP
-        x, leasts = np.full_like(x, INT16_LIMIT), np.full_like(leasts, MOST_LEAST)
+        x, leasts = np.full_like(x, INT16_LIMIT), np.full_like(leasts, MOST_WEIGHT - 15 * 63)
     expected = []
     for row in range(rows):
         total = 0

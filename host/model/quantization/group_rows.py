@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from host.model.arithmetic import GROUP_SHIFT
 from host.model.checkpoint import Config
 from host.model.float_weights import FloatWeights
-from host.model.groups import COLUMNS, LEVELS, MOST_LEAST, MOST_STEP
-from host.model.quantization.rounding import SMALLEST, Floats, Moments, round_rows
+from host.model.groups import COLUMNS, LEVELS, MOST_LEAST, MOST_STEP, MOST_WEIGHT
+from host.model.quantization.rounding import SMALLEST, Floats, Levels, Moments, round_rows
 from host.model.quantization.scales import Rows, iterate_blocks
 from host.model.quantized import bound_norm
 
@@ -40,9 +40,9 @@ class GroupRows(Rows):
         self.weight = np.empty(weight.shape, np.int16)
         for rows in iterate_blocks(weight):
             wide = weight[rows].astype(np.float64)
-            unit, steps, leasts = _choose_levels(wide)
+            unit, levels = _choose_levels(wide)
             self.scale[rows] = unit * 2.0**GROUP_SHIFT
-            self.weight[rows] = round_rows(wide / unit[:, None], moments, (steps, leasts))
+            self.weight[rows] = round_rows(wide / unit[:, None], moments, levels)
         self.largest_norm = bound_norm(self.weight)
 
 
@@ -94,10 +94,11 @@ def _find_even(rows: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     )
 
 
-def _choose_levels(rows: Floats) -> tuple[Floats, Floats, Floats]:
-    """Returns each row's unit, and in units of it the step and the least value of each of its
-    columns [rows, columns]. Groups without even values get some from their least to their largest
-    weight."""
+def _choose_levels(rows: Floats) -> tuple[Floats, Levels]:
+    """Returns each row's unit, and in units of it what each of its columns can be.
+
+    Groups without even values get some from their least to their largest weight.
+    """
     step, first, last, levels = _find_even(rows)
     count = np.where(levels < LEVELS, levels, LEVELS - 1)
     middle, largest = (first + last) / 2, np.maximum(np.abs(first), np.abs(last)).max(axis=1)
@@ -116,4 +117,5 @@ def _choose_levels(rows: Floats) -> tuple[Floats, Floats, Floats]:
         better = error < best
         best[better], unit[better] = error[better], one[better]
         steps[better], leasts[better] = whole[better], begin[better]
-    return unit, np.repeat(steps, COLUMNS, axis=1), np.repeat(leasts, COLUMNS, axis=1)
+    counts = np.minimum((MOST_WEIGHT - leasts) // steps, LEVELS - 1)
+    return unit, Levels(*(np.repeat(each, COLUMNS, axis=1) for each in (steps, leasts, counts)))

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from host.model.groups import LEVELS
 
 Floats = NDArray[np.float64]
 
@@ -30,6 +28,15 @@ DAMPING, DOUBT = 0.01, 0.25
 LARGEST = 127
 SMALLEST = 1e-30  # stands for 0 if it is divided by or its logarithm is taken
 _BLOCK = 64  # columns after whose rounding those behind them are brought up to date
+
+
+class Levels(NamedTuple):
+    """Whole numbers among which weights [rows, columns] are rounded: from `leasts` on, `counts` of
+    `steps`."""
+
+    steps: Floats
+    leasts: Floats
+    counts: Floats
 
 
 class Moments:
@@ -78,13 +85,12 @@ class Moments:
 
 
 def round_rows(
-    scaled: Floats, moments: Moments | None, levels: tuple[Floats, Floats] | None = None
+    scaled: Floats, moments: Moments | None, levels: Levels | None = None
 ) -> Floats:
     """Returns whole numbers of at most LARGEST, [rows, columns] as `scaled`, that give nearly the
     same products with inputs of these moments; the nearest ones if moments are None.
 
-    levels: steps and least values, each as `scaled`: the numbers are then among the least value
-    and 15 steps from there.
+    levels: the numbers among which they then are.
     """
     if moments is None:
         return _nearest(scaled, levels)
@@ -92,10 +98,7 @@ def round_rows(
     for columns, order, factor in moments.factors():
         # Columns are rows here, so that each lies in one piece.
         left = np.ascontiguousarray(scaled[:, columns].T[order])
-        ordered = None
-        if levels:
-            steps, leasts = (each[:, columns].T[order] for each in levels)
-            ordered = steps, leasts
+        ordered = levels and Levels(*(each[:, columns].T[order] for each in levels))
         _round_columns(left, factor, ordered)
         part = np.empty_like(left)
         part[order] = left
@@ -114,23 +117,23 @@ def _factor_inverse(moments: Floats, damping: float) -> Floats:
             damping *= 10
 
 
-def _nearest(values: Floats, levels: tuple[Floats, Floats] | None) -> Floats:
+def _nearest(values: Floats, levels: Levels | None) -> Floats:
     """Returns the nearest whole numbers of at most LARGEST, or the nearest levels."""
     if levels is None:
         return np.clip(np.round(values), -LARGEST, LARGEST)
-    steps, leasts = levels
-    return np.asarray(np.clip(np.round((values - leasts) / steps), 0, LEVELS - 1) * steps + leasts)
+    steps, leasts, counts = levels
+    return np.asarray(np.clip(np.round((values - leasts) / steps), 0, counts) * steps + leasts)
 
 
 def _round_columns(
-    left: Floats, factor: Floats, levels: tuple[Floats, Floats] | None
+    left: Floats, factor: Floats, levels: Levels | None
 ) -> None:
     """Rounds `left` [columns, rows] in place, one column after another; levels: as `left`."""
     for start in range(0, len(left), _BLOCK):
         end = min(start + _BLOCK, len(left))
         errors = np.empty((end - start, left.shape[1]))
         for place in range(start, end):
-            its_own = (levels[0][place], levels[1][place]) if levels else None
+            its_own = levels and Levels(*(each[place] for each in levels))
             whole = _nearest(left[place], its_own)
             error = errors[place - start] = (left[place] - whole) / factor[place, place]
             left[place] = whole

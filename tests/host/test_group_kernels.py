@@ -1,0 +1,62 @@
+"""Kernels for matrices in groups of four bits, emulated as boards execute them, against numpy."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.emulation.module import TARGETS, EmulatedModule
+from host.build.group_kernels import group_kernel, group_kernel_name, stored_groups
+from host.model.arithmetic import grouped_matvec
+from host.model.groups import COLUMNS, MOST_LEAST, MOST_WEIGHT, unpack
+from tests.host.test_groups import draw_packed
+
+GUARD = -0x5A5A5A5B
+PATH = "firmware/compute/model_kernels.py"
+
+
+@cache
+def module(columns: int, target: str) -> EmulatedModule:
+    return EmulatedModule("import micropython\n" + group_kernel(columns), PATH, target)
+
+
+def product(target: str, weight: np.ndarray, x: np.ndarray, at: int) -> list[int]:
+    """What a kernel gives for weights from byte `at` on; it writes nothing beside y."""
+    rows, columns = weight.shape
+    emulated = module(columns, target)
+    emulated.clear()
+    y = emulated.placed(np.full(rows + 2, GUARD))
+    weights = emulated.placed(bytes([0xA5]) * at + stored_groups(weight))
+    x_at = emulated.placed(np.append(x, [7, -7, 32767, -32768]))
+    emulated.call(group_kernel_name(columns), weights, 0, y + 4, x_at, rows, at)
+    got = emulated.int32s(y, rows + 2)
+    assert got[0] == got[-1] == GUARD
+    return list(map(int, got[1:-1]))
+
+
+def check(target: str, weight: np.ndarray, x: np.ndarray, at: int = 16) -> None:
+    assert product(target, weight, x, at) == grouped_matvec(weight, x[None])[0].tolist()
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    st.sampled_from(TARGETS), st.integers(0, 5), st.integers(1, 4), st.integers(0, 2),
+    st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_products_are_numpys(target: str, rows: int, groups: int, place: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    x = random.integers(-32768, 32768, groups * COLUMNS)
+    check(target, unpack(*draw_packed(random, rows, groups)), x, 16 * place)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("x", [-32768, -1, 0, 1, 32767])
+def test_extreme_weights_and_inputs(target: str, x: int) -> None:
+    weights = [-MOST_LEAST, MOST_WEIGHT, -1, 0, 1]
+    weight = np.repeat(np.array(weights, np.int16)[:, None], 2 * COLUMNS, axis=1)
+    check(target, weight, np.full(2 * COLUMNS, x))
+    weight[:, ::2] = -MOST_LEAST
+    weight[:, 1::2] = -MOST_LEAST + 15 * 63
+    check(target, weight, np.where(np.arange(2 * COLUMNS) % 2, x, -x))
