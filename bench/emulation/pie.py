@@ -83,6 +83,10 @@ class S3(Lx6):
             _within_40_bits(total + a * b) for total, (a, b) in zip(self.qacc, pairs, strict=True)
         ]
 
+    def shift_words(self, register: int, source: int) -> None:
+        """Shifts each element of 32 bits right by SAR, with copies of its sign."""
+        self.put_vector(register, (each >> self.shift for each in self.elements(source, 4)), 4)
+
     def clear_qacc(self) -> None:
         """Sets all sums of QACC to zero."""
         self.qacc = [0] * 8
@@ -155,8 +159,10 @@ S3.meanings = {
     "ee.vldbc.8": lambda core, u, s: core.broadcast(u, s, 1),
     "ee.vldbc.16": lambda core, u, s: core.broadcast(u, s, 2),
     "ee.vldbc.16.ip": lambda core, u, s, n: core.broadcast(u, s, 2, n),
+    "ee.andq": _bitwise(lambda x, y: x & y),
     "ee.xorq": _bitwise(lambda x, y: x ^ y),
     "ee.orq": _bitwise(lambda x, y: x | y),
+    "ee.vsr.32": S3.shift_words,
     "ee.zero.q": lambda core, a: core.put_vector(a, [0] * 4, 4),
     "ee.vunzip.8": _unzip(1),
     "ee.vunzip.16": _unzip(2),

@@ -63,9 +63,8 @@ def group_kernel(columns: int) -> str:
     stride = columns // COLUMNS * GROUP_SIZE
     multiply = []
     for word in range(WORDS):
-        multiply.append(f"v = w[{word}]")
         for place in range(COLUMNS // WORDS):
-            shifted = f"(v >> {NUMBER_BITS * place})" if place else "v"
+            shifted = f"(w[{word}] >> {NUMBER_BITS * place})" if place else f"w[{word}]"
             multiply.append(f"acc = {shifted} * x{word + WORDS * place} + acc")
     return _KERNEL.format(
         name=group_kernel_name(columns),

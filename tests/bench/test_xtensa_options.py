@@ -82,6 +82,10 @@ EXAMPLES: list[tuple[str, tuple[Any, ...], dict[str, Any], dict[str, Any]]] = [
     # 40 bits, which wrap.
     ("mula.dd.ll", ("m0", "m2"), {"m0": 1, "m2": 1, "acc": (1 << 39) - 1}, {"acc": -(1 << 39)}),
     ("ee.zero.q", ("q3",), {"q3": BYTES}, {"q3": bytes(16)}),
+    ("ee.andq", ("q2", "q0", "q1"), {"q0": bytes([7] * 16), "q1": bytes([13] * 16)},
+     {"q2": bytes([5] * 16)}),
+    ("ee.vsr.32", ("q1", "q0"), {"q0": int16s(0x1234, 0x5678, *[0] * 4, 0, -32768), "shift": 4},
+     {"q1": int16s(-32768 + 0x123, 0x567, *[0] * 4, 0, -2048)}),
     ("ee.xorq", ("q2", "q0", "q1"), {"q0": BYTES, "q1": bytes([0xFF] * 16)},
      {"q2": bytes(255 - i for i in range(16))}),
     ("ee.orq", ("q2", "q0", "q1"), {"q0": bytes([5] * 16), "q1": bytes([10] * 16)},

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bench.emulation.module import TARGETS, EmulatedModule
 from host.build.group_kernels import group_kernel, group_kernel_name, stored_groups
+from host.build.machine_code.registry import PIE, KernelSet
 from host.model.arithmetic import grouped_matvec
 from host.model.groups import COLUMNS, MOST_LEAST, MOST_WEIGHT, unpack
 from tests.host.test_groups import draw_packed
@@ -17,15 +18,24 @@ GUARD = -0x5A5A5A5B
 PATH = "firmware/compute/model_kernels.py"
 
 
+# viper's code, and machine code of this project.
+CODES = [*TARGETS, PIE]
+
+
 @cache
-def module(columns: int, target: str) -> EmulatedModule:
-    return EmulatedModule("import micropython\n" + group_kernel(columns), PATH, target)
+def module(columns: int, code: str | KernelSet) -> EmulatedModule:
+    source = "import micropython\n" + group_kernel(columns)
+    if isinstance(code, str):
+        return EmulatedModule(source, PATH, code)
+    found = EmulatedModule(source, PATH, code.mpy_arch, code, 8)
+    assert found.native == {group_kernel_name(columns)}
+    return found
 
 
-def product(target: str, weight: np.ndarray, x: np.ndarray, at: int) -> list[int]:
+def product(code: str | KernelSet, weight: np.ndarray, x: np.ndarray, at: int) -> list[int]:
     """What a kernel gives for weights from byte `at` on; it writes nothing beside y."""
     rows, columns = weight.shape
-    emulated = module(columns, target)
+    emulated = module(columns, code)
     emulated.clear()
     y = emulated.placed(np.full(rows + 2, GUARD))
     weights = emulated.placed(bytes([0xA5]) * at + stored_groups(weight))
@@ -36,27 +46,29 @@ def product(target: str, weight: np.ndarray, x: np.ndarray, at: int) -> list[int
     return list(map(int, got[1:-1]))
 
 
-def check(target: str, weight: np.ndarray, x: np.ndarray, at: int = 16) -> None:
-    assert product(target, weight, x, at) == grouped_matvec(weight, x[None])[0].tolist()
+def check(code: str | KernelSet, weight: np.ndarray, x: np.ndarray, at: int = 16) -> None:
+    assert product(code, weight, x, at) == grouped_matvec(weight, x[None])[0].tolist()
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(
-    st.sampled_from(TARGETS), st.integers(0, 5), st.integers(1, 4), st.integers(0, 2),
+    st.sampled_from(CODES), st.integers(0, 5), st.integers(1, 4), st.integers(0, 2),
     st.integers(0, 2**32 - 1),
 )  # fmt: skip
-def test_products_are_numpys(target: str, rows: int, groups: int, place: int, seed: int) -> None:
+def test_products_are_numpys(
+    code: str | KernelSet, rows: int, groups: int, place: int, seed: int
+) -> None:
     random = np.random.default_rng(seed)
     x = random.integers(-32768, 32768, groups * COLUMNS)
-    check(target, unpack(*draw_packed(random, rows, groups)), x, 16 * place)
+    check(code, unpack(*draw_packed(random, rows, groups)), x, 16 * place)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("code", CODES, ids=lambda code: getattr(code, "name", code))
 @pytest.mark.parametrize("x", [-32768, -1, 0, 1, 32767])
-def test_extreme_weights_and_inputs(target: str, x: int) -> None:
+def test_extreme_weights_and_inputs(code: str | KernelSet, x: int) -> None:
     weights = [-MOST_LEAST, MOST_WEIGHT, -1, 0, 1]
     weight = np.repeat(np.array(weights, np.int16)[:, None], 2 * COLUMNS, axis=1)
-    check(target, weight, np.full(2 * COLUMNS, x))
+    check(code, weight, np.full(2 * COLUMNS, x))
     weight[:, ::2] = -MOST_LEAST
     weight[:, 1::2] = -MOST_LEAST + 15 * 63
-    check(target, weight, np.where(np.arange(2 * COLUMNS) % 2, x, -x))
+    check(code, weight, np.where(np.arange(2 * COLUMNS) % 2, x, min(-x, 32767)))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from host.build.machine_code import (
     lx6_matmul,
     lx6_matrix,
+    pie_groups,
     pie_matmul,
     pie_matrix,
     xtensa_bits,
@@ -66,6 +67,7 @@ _CORES: dict[str, Callable[[XtensaAssembler], None]] = {
     "take_line": xtensa_core_of(take_line, EXCHANGE_WORDS),
 }
 _MATRIX = re.compile(r"(matvec|matmul)_(\d+)")
+_GROUPS = re.compile(r"matvec_groups_(\d+)")
 _LX6_PRODUCTS = {"matvec": lx6_matrix.matvec, "matmul": lx6_matmul.matmul}
 _PIE_PRODUCTS = {"matvec": pie_matrix.matvec, "matmul": pie_matmul.matmul}
 
@@ -95,6 +97,8 @@ def pie_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
     if matrix := _MATRIX.fullmatch(function.name):
         product, columns = _PIE_PRODUCTS[matrix[1]], int(matrix[2])
         return function_code(function, lambda asm: product(asm, columns))
+    if groups := _GROUPS.fullmatch(function.name):
+        return function_code(function, lambda asm: pie_groups.matvec(asm, int(groups[1])))
     if function.name == "attend":
         return function_code(function, lambda asm: attend(asm, head_dim, pie_unit(head_dim)))
     if function.name == "attend_int8":

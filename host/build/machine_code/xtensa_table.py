@@ -121,8 +121,10 @@ ee.vst.128.ip       qu,as,n=s8x16   1 n[7] qu[2:1] 1010 qu[0] n[6:0] as 0100
 ee.vldbc.8          qu,as           11 qu[2:1] 1101 qu[0] 011 1011 as 0100
 ee.vldbc.16         qu,as           11 qu[2:1] 1101 qu[0] 111 0011 as 0100
 ee.vldbc.16.ip      qu,as,n=u7x2    10 qu[2:1] 0101 qu[0] n as 0100
+ee.andq             qa,qx,qy        11 qa[2:1] 1101 qa[0] 011 qy[2:1] 00 qx[2:1] qy[0] qx[0] 0100
 ee.xorq             qa,qx,qy        11 qa[2:1] 1101 qa[0] 011 qy[2:1] 01 qx[2:1] qy[0] qx[0] 0100
 ee.orq              qa,qx,qy        11 qa[2:1] 1101 qa[0] 111 qy[2:1] 00 qx[2:1] qy[0] qx[0] 0100
+ee.vsr.32           qa,qx           11 qx[2:1] 1101 qx[0] 0111 1111 qa 0100
 ee.zero.q           qa              11 qa[2:1] 1101 qa[0] 111 1111 1010 0100
 ee.vunzip.8         qa,qb           11 qb[2:1] 1100 qb[0] qa 0011 1010 0100
 ee.vunzip.16        qa,qb           11 qb[2:1] 1100 qb[0] qa 0011 1000 0100
