@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bench.emulation.module import TARGETS, EmulatedModule
 from host.build.group_kernels import group_kernel, group_kernel_name, stored_groups
-from host.build.machine_code.registry import PIE, KernelSet
+from host.build.machine_code.registry import PIE, RV32IM, KernelSet
 from host.model.arithmetic import grouped_matvec
 from host.model.groups import COLUMNS, MOST_LEAST, MOST_WEIGHT, unpack
 from tests.host.test_groups import draw_packed
@@ -19,7 +19,7 @@ PATH = "firmware/compute/model_kernels.py"
 
 
 # viper's code, and machine code of this project.
-CODES = [*TARGETS, PIE]
+CODES = [*TARGETS, RV32IM, PIE]
 
 
 @cache
@@ -52,7 +52,7 @@ def check(code: str | KernelSet, weight: np.ndarray, x: np.ndarray, at: int = 16
 
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(
-    st.sampled_from(CODES), st.integers(0, 5), st.integers(1, 4), st.integers(0, 2),
+    st.sampled_from(CODES), st.integers(0, 9), st.integers(1, 4), st.integers(0, 2),
     st.integers(0, 2**32 - 1),
 )  # fmt: skip
 def test_products_are_numpys(
@@ -72,3 +72,11 @@ def test_extreme_weights_and_inputs(code: str | KernelSet, x: int) -> None:
     weight[:, ::2] = -MOST_LEAST
     weight[:, 1::2] = -MOST_LEAST + 15 * 63
     check(code, weight, np.where(np.arange(2 * COLUMNS) % 2, x, min(-x, 32767)))
+
+
+@pytest.mark.parametrize("groups", [45, 90])
+def test_rows_longer_than_a_load_reaches(groups: int) -> None:
+    random = np.random.default_rng(groups)
+    weight = unpack(*draw_packed(random, 5, groups))
+    for code in (RV32IM, PIE):
+        check(code, weight, random.integers(-32768, 32768, groups * COLUMNS))

@@ -10,6 +10,7 @@ from host.build.machine_code import (
     rv32_bits,
     rv32_elements,
     rv32_frames,
+    rv32_groups,
     rv32_hmac,
     rv32_int8,
     rv32_matmul,
@@ -59,6 +60,7 @@ _CORES: dict[str, Callable[[Rv32Assembler], None]] = {
     "authenticate": rv32_hmac.authenticate,
 }
 _MATRIX = re.compile(r"(matvec|matmul)(_add)?_(\d+)")
+_GROUPS = re.compile(r"matvec_groups_(\d+)")
 _PRODUCTS = {"matvec": rv32_matrix.matvec, "matmul": rv32_matmul.matmul}
 
 
@@ -68,6 +70,8 @@ def rv32_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
     if matrix := _MATRIX.fullmatch(name):
         product, columns, adds = _PRODUCTS[matrix[1]], int(matrix[3]), bool(matrix[2])
         return function_code(function, lambda asm: product(asm, columns, adds))
+    if groups := _GROUPS.fullmatch(name):
+        return function_code(function, lambda asm: rv32_groups.matvec(asm, int(groups[1])))
     if name in ("attend", "attend_int8"):
         is_int8 = name != "attend"
         return function_code(
