@@ -78,5 +78,5 @@ def test_extreme_weights_and_inputs(code: str | KernelSet, x: int) -> None:
 def test_rows_longer_than_a_load_reaches(groups: int) -> None:
     random = np.random.default_rng(groups)
     weight = unpack(*draw_packed(random, 5, groups))
-    for code in (RV32IM, PIE):
+    for code in (RV32IM, PIE) if groups < 90 else (RV32IM,):  # which has it on a large stack
         check(code, weight, random.integers(-32768, 32768, groups * COLUMNS))
