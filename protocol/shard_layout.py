@@ -81,6 +81,9 @@ HEADER = (
     "layers",  # for each layer its numbers, as below
 )
 
+# Where matrices are in groups of four bits (host/build/group_kernels.py) there is also "groups":
+# the indices of these parts of a layer. All matrices of such a file begin and end at multiples of
+# VECTORS bytes.
 # Where KV caches hold int8 there is also "cache": the bits of a number in them, 8.
 # With a large vocabulary there is also "candidates": how many of the best rows an answer has, in
 # place of the logits of all rows. Where chips exchange by all-gather there is also "gather": three

@@ -1,6 +1,6 @@
 """Feed-forward units of a chip: SiLU(gate x) * up x, and its columns of the down projection."""
 
-from firmware.compute.linear import Linear
+from firmware.compute.linear import Linear, columns_of
 from protocol.compat import micropython
 from protocol.shard_layout import DOWN_WEIGHTS, GATE_MULTIPLIERS, GATE_UP_WEIGHTS
 
@@ -19,11 +19,13 @@ class FeedForward:
         gate = rows[:units]
         # As in attention.py: `run` names what these tuples hold.
         self._kernels = kernels.rescale, kernels.gate
-        gate_up = Linear(places[GATE_UP_WEIGHTS], 2 * units, dim, workspace.x, kernels)
+        columns = columns_of(layout, GATE_UP_WEIGHTS, dim)
+        gate_up = Linear(places[GATE_UP_WEIGHTS], 2 * units, columns, workspace.x, kernels)
         self._gate_up = gate_up.blocks
         self._down = ()
         if "gather" not in layout:
-            self._down = Linear(places[DOWN_WEIGHTS], dim, units, gate, kernels).blocks
+            columns = columns_of(layout, DOWN_WEIGHTS, units)
+            self._down = Linear(places[DOWN_WEIGHTS], dim, columns, gate, kernels).blocks
         self._sizes = dim, units, places[GATE_MULTIPLIERS]
         self._buffers = rows, gate, rows[units:], weights.sigmoid_table
 

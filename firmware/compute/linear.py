@@ -1,10 +1,19 @@
 """A matrix-vector product of fixed shape, whose weights lie at the same offset in each layer."""
 
 
+def columns_of(layout, part, columns):
+    """Returns the columns of a layer's matrix as MATVEC has them: negative if they are in groups.
+
+    part: its index among a layer's parts (protocol/shard_layout.py).
+    """
+    return -columns if part in layout.get("groups", ()) else columns
+
+
 class Linear:
     """Computes y = W x exactly: int8 weights, int32 inputs of at most 16 bits, int32 accumulators.
 
-    The weights are rows * columns bytes from byte `at` of a layer's buffer, each weight + 128,
+    Where `columns` is negative, the weights are in groups (host/build/group_kernels.py). Else they
+    are rows * columns bytes from byte `at` of a layer's buffer, each weight + 128,
     one block of columns after another, row-major in each. x: a memoryview of int32 [columns].
     kernels.MATVEC[columns] gives the blocks: first column, columns, kernel. blocks: (kernel,
     offset of weights, inputs) of each, for code that calls the kernels itself to save a call.

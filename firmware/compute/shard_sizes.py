@@ -1,5 +1,6 @@
 """Computes what a chip's shard of the model takes in its file, in buffers and in messages."""
 
+from firmware.compute.linear import columns_of
 from protocol.bitpack import packed_size
 from protocol.frame import HEADER_SIZE
 from protocol.messages import (
@@ -17,6 +18,7 @@ from protocol.shard_layout import (
     EXP_ENTRIES,
     LAYER_END,
     NORM_PARTS,
+    QKV_WEIGHTS,
     RESIDUAL_BITS,
     ROPE_STRIDE,
     SIGMOID_ENTRIES,
@@ -30,28 +32,32 @@ def places_in_layer(layout):
     vocabulary's weights in its own buffer, and its end. See protocol/shard_layout.py."""
     head_dim, units = layout["head_dim"], layout["units"]
     rows, padding = layout["rows"], layout["columns"]
+    apart = VECTORS if "groups" in layout else padding
     q_rows = len(layout["heads"]) * head_dim
     kv_rows = len(layout["kv_heads"]) * head_dim
     sizes = []
     for count, columns in layer_matrices(layout) + ((rows, layout["dim"]),):
         size = count * (columns + -columns % padding)
-        if columns and padding == VECTORS:
+        if columns > 0 and padding == VECTORS:
             size += 4 * count
-        sizes.append(size + -size % padding)
+        if columns < 0:  # in groups of 32, of 18 bytes each
+            size = count * columns * 9 // -16
+        sizes.append(size + -size % apart)
     places = [0]
     for count in (q_rows, kv_rows, kv_rows, units, units):
         places.append(places[-1] + 2 * count)
-    places[-1] += -places[-1] % padding
+    places[-1] += -places[-1] % apart
     for size in sizes[:-1]:
         places.append(places[-1] + size)
     places[-1] += -places[-1] % 4
-    at = 2 * rows + -2 * rows % padding
+    at = 2 * rows + -2 * rows % apart
     size = at + sizes[-1]
     return places + [at, size + -size % 4]
 
 
 def layer_matrices(layout):
-    """Returns rows and columns of a layer's matrices: q, k, v; o; gate, up; down."""
+    """Returns rows and columns of a layer's matrices: q, k, v; o; gate, up; down. Columns are
+    negative where they are in groups."""
     head_dim, dim, units = layout["head_dim"], layout["dim"], layout["units"]
     q_rows, kv_rows = len(layout["heads"]) * head_dim, len(layout["kv_heads"]) * head_dim
     o, down = (dim, q_rows), (dim, units)
@@ -60,7 +66,11 @@ def layer_matrices(layout):
         me = layout["members"].index(bytes([layout["chip"]]))
         own = stream[me + 1] - stream[me]
         o, down = (own, heads[-1]), (own, hidden[-1])
-    return (q_rows + 2 * kv_rows, dim), o, (2 * units, dim), down
+    whole = (q_rows + 2 * kv_rows, dim), o, (2 * units, dim), down
+    return tuple(
+        (rows, columns_of(layout, QKV_WEIGHTS + part, columns))
+        for part, (rows, columns) in enumerate(whole)
+    )
 
 
 def norms_size(layout):

@@ -11,7 +11,7 @@ collectives.
 
 from array import array
 
-from firmware.compute.linear import Linear
+from firmware.compute.linear import Linear, columns_of
 from firmware.compute.model import Model
 from firmware.roles.all_reduce import AllReduce, Group
 from firmware.roles.step import IN_ATTENTION, PLACE_COUNT, PLACE_LAYER, PLACE_PHASE, Step
@@ -116,7 +116,13 @@ class GatherStep(Step):
             (
                 edges,
                 _projection(
-                    [Linear(places[part], own, edges[-1], x[: edges[-1]], kernels) for x in wide]
+                    [
+                        Linear(
+                            places[part], own, columns_of(layout, part, edges[-1]),
+                            x[: edges[-1]], kernels,
+                        )
+                        for x in wide
+                    ]
                 ),
                 2 * (multipliers * residual.dim + first),
             )

@@ -170,10 +170,11 @@ def _pass_kernels(
     plan: Plan, shard: Shard, columns: Iterable[int], kernels: KernelSet | None
 ) -> dict[str, str]:
     """Returns the module of kernels that compute several positions in a pass, by its path; none if
-    requests hold too few positions, or are handled in bytecode."""
+    requests hold too few positions, are handled in bytecode, or matrices are in groups."""
     counts = PASSES.get(kernels.name, ()) if kernels else ()
     through_bytecode = plan.block(shard.chip) > 0 or shard.elements
-    if not kernels or not counts or plan.positions < min(counts) or through_bytecode:
+    in_groups = any(count < 0 for count in columns)
+    if not kernels or not counts or plan.positions < min(counts) or through_bytecode or in_groups:
         return {}
     source = pass_source(columns, kernels.padding, counts)
     return {PASS_KERNELS: source} if source else {}

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from host.build.attention_kernel import attention_kernel
+from host.build.group_kernels import group_kernel, group_kernel_name
 from host.build.int8_kernels import int8_kernels
 from host.build.norm_kernel import norm_kernel
 from host.build.row_kernels import row_kernel
@@ -60,13 +61,15 @@ def kernel_source(
     qk_norm: bool = False,
     int8_kv: bool = False,
 ) -> str:
-    """Returns the module `firmware/compute/model_kernels.py` for matrices of these column counts.
+    """Returns the module `firmware/compute/model_kernels.py` for matrices of these column counts,
+    which are negative for matrices in groups.
 
     padding: how matrices are stored (protocol/shard_layout.py); products: how many multiplications
     one turn of a loop has (host/build/unrolling.py); qk_norm: whether queries and keys pass a norm
     before they are rotated; int8_kv: whether KV caches hold int8.
     """
-    shapes = sorted(set(matrix_columns))
+    shapes = sorted({columns for columns in matrix_columns if columns > 0})
+    in_groups = sorted({-columns for columns in matrix_columns if columns < 0})
     if padding == 1:
         blocks = {columns: column_blocks(columns) for columns in shapes}
         kernels = {(count, first > 0) for parts in blocks.values() for first, count in parts}
@@ -80,11 +83,16 @@ def kernel_source(
             "import micropython",
             "from firmware.compute.kernels import *",
             *made,
+            *map(group_kernel, in_groups),
             _attention(head_dim, products, int8_kv),
             *([norm_kernel(head_dim)] if qk_norm else []),
             "# For each number of columns: first column, columns and kernel of each block.",
             "MATVEC = {",
             *(f"    {columns}: ({_entries(parts)}),\n" for columns, parts in blocks.items()),
+            *(
+                f"    -{count}: ((0, {count}, {group_kernel_name(count)}),),\n"
+                for count in in_groups
+            ),
             "}\n",
         ]
     )

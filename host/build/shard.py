@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from host.build.group_kernels import stored_groups
 from host.build.kernels import column_blocks
 from host.model import arithmetic
 from host.model.arithmetic import Gain
@@ -37,12 +38,12 @@ def shard_file(model: QuantizedModel, plan: Plan, shard: Shard, padding: int = 1
     protocol/shard_layout.py."""
     block = plan.block(shard.chip)
     numbers = {"columns": padding, **_header(model, plan, shard)}
-    optional = "cache", "candidates", "gather"
+    optional = "cache", "candidates", "gather", "groups"
     ordered = {name: numbers[name] for name in (*HEADER, *optional) if name in numbers}
     ordered |= {"block": block} if block else {}
     header = json.dumps(ordered, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 4)
-    body = _Body(padding, block)
+    body = _Body(padding, block, VECTORS if "groups" in numbers else padding)
     body.add(MAGIC, VERSION.to_bytes(2, "little"), bytes(2), len(header).to_bytes(4, "little"))
     body.add(header, _u16(arithmetic.exp_table()), _u16(arithmetic.sigmoid_table()))
     columns = list_head_columns(plan) if shard.elements else None
@@ -62,8 +63,9 @@ class _Body:
     """The content of a shard file before its SHA-256. block: the header's, 0 if each layer's
     matrices follow its multipliers; else all matrices come last (protocol/flash_layout.py)."""
 
-    def __init__(self, padding: int, block: int) -> None:
-        self._padding, self._block = padding, block
+    def __init__(self, padding: int, block: int, alignment: int) -> None:
+        """alignment: of where matrices begin, bytes."""
+        self._padding, self._block, self._alignment = padding, block, alignment
         self._parts: list[bytes] = []
         self._matrices: list[bytes] = []
         # Which of the parts say where matrices are, and from which of these on.
@@ -75,8 +77,11 @@ class _Body:
 
     def add_matrices(self, multipliers: bytes, weights: Iterable[Matrix]) -> None:
         """Appends the multipliers and matrices of a layer, or of the vocabulary."""
-        head = _aligned(multipliers, self._padding)
-        stored = [stored_matrix(weight, self._padding, self._block) for weight in weights]
+        head = _aligned(multipliers, self._alignment)
+        stored = [
+            _aligned(stored_matrix(weight, self._padding, self._block), self._alignment)
+            for weight in weights
+        ]
         if not self._block:
             self.add(_aligned(b"".join([head, *stored]), 4))
             return
@@ -96,18 +101,30 @@ class _Body:
         return b"".join(self._parts + self._matrices)
 
 
+# Of each part of a layer that is a matrix, those of which it consists.
+_PARTS = {
+    layout.QKV_WEIGHTS: {"wq", "wk", "wv"},
+    layout.O_WEIGHTS: {"wo"},
+    layout.GATE_UP_WEIGHTS: {"w1", "w3"},
+    layout.DOWN_WEIGHTS: {"w2"},
+}
+
+
 def shard_digest(file: bytes) -> bytes:
     """Returns what a READY reports of the shard file: the first bytes of its SHA-256."""
     return file[-hashlib.sha256().digest_size :][:HASH_SIZE]
 
 
 def matrix_columns(model: QuantizedModel, shard: Shard) -> set[int]:
-    """Returns the column counts of the matrices in a shard, for which kernels are generated."""
-    config = model.config
+    """Returns the column counts of the matrices in a shard, for which kernels are generated;
+    negative ones of those in groups."""
+    config, grouped = model.config, model.config.grouped
+    heads, units = len(shard.heads) * config.head_dim, len(shard.units)
     if shard.elements:
-        return {config.dim, config.heads * config.head_dim, config.hidden_dim}
-    local = {len(shard.heads) * config.head_dim, len(shard.units)} - {0}
-    return local | {config.dim}
+        heads, units = config.heads * config.head_dim, config.hidden_dim
+    of_matrices = {"wq": config.dim, "w1": config.dim, "wo": heads, "w2": units}
+    found = {-count if name in grouped else count for name, count in of_matrices.items()}
+    return found - {0} | {config.dim}
 
 
 def _layers(model: QuantizedModel, plan: Plan, shard: Shard) -> list[QuantizedLayer]:
@@ -149,6 +166,8 @@ def _header(model: QuantizedModel, plan: Plan, shard: Shard) -> dict[str, object
         values["cache"] = 8
     if shard.elements:
         values["gather"] = describe_gather(plan)
+    if config.groups:
+        values["groups"] = [part for part, names in _PARTS.items() if names <= config.grouped]
     if candidates := count_candidates(config.vocab_size):
         values["candidates"] = candidates
     return values
@@ -240,6 +259,8 @@ def stored_matrix(weight: Matrix, padding: int, block: int = 0) -> bytes:
     """Returns a matrix in the layout of protocol/shard_layout.py; block: the header's."""
     if not weight.size:
         return b""
+    if weight.dtype == np.int16:
+        return stored_groups(weight.astype(np.int16, copy=False))
     if block and padding == VECTORS:
         rows = rows_in_block(weight.shape[1], padding, block)
         firsts = range(0, len(weight), rows)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from host.model.checkpoint import Config
+from host.model.groups import COLUMNS
 from host.model.sampling import count_candidates
 from host.parallel.assignment import LocalSizes, ShardingPlan, blocks, level
 from host.parallel.flash import flash_bytes
@@ -224,8 +225,10 @@ def _fill(group: _Group, heads: ShardingPlan, spare: int) -> Distribution:
     for room, count in zip(rooms, rows, strict=True):
         room.take_rows(count)
     most = strategy.most_units(shape)
-    most_of_each = [min(room.count_units(), most) for room in rooms]
-    units = level(config.hidden_dim, most_of_each, group.speeds)
+    # Chips have whole groups of the down projection's columns.
+    each = COLUMNS if "w2" in config.grouped else 1
+    most_of_each = [min(room.count_units(), most) // each for room in rooms]
+    units = [each * n for n in level(config.hidden_dim // each, most_of_each, group.speeds)]
     missing = (vocabulary - sum(rows)) * row + (config.hidden_dim - sum(units)) * unit
     if short or missing:
         return Distribution(short + missing)

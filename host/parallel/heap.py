@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from host.model import arithmetic
 from host.model.checkpoint import Config
+from host.model.groups import COLUMNS, GROUP_BYTES
 from host.model.sampling import count_candidates
 from host.parallel.assignment import LocalSizes
 from host.parallel.shape import Shape
@@ -91,7 +92,8 @@ def weight_bytes(config: Config, sizes: LocalSizes, rows: int, block: int = 0) -
     if block:
         layer = multipliers + 4 * sizes.intermediate + _PLACE
         return config.layers * layer + 2 * rows + _PLACE
-    weights = 2 * (sizes.q_size + sizes.kv_size) * config.dim  # q and o, k and v
+    weights = matrix_bytes(config, "wq", (sizes.q_size + 2 * sizes.kv_size) * config.dim)
+    weights += matrix_bytes(config, "wo", sizes.q_size * config.dim)
     attention = config.layers * (multipliers + weights)
     return attention + sizes.intermediate * unit_bytes(config) + rows * row_bytes(config)
 
@@ -102,25 +104,36 @@ def padding_bytes(
     """Returns how many more bytes a chip's matrices take, in `layers` layers and `rows` vocabulary
     rows, if their rows are padded to a multiple of `padding` columns and, with VECTORS, have a
     bias each (protocol/shard_layout.py)."""
-    if padding == 1:
+    if padding == 1 and not config.groups:
         return 0
     bias = 4 if padding == VECTORS else 0
 
-    def more(count: int, columns: int) -> int:
-        return count * (-columns % padding + bias) if columns else 0
+    def more(name: str, count: int, columns: int) -> int:
+        if name in config.grouped or not columns:
+            return 0
+        return count * (-columns % padding + bias)
 
     dim, units = config.dim, sizes.intermediate
-    layer = more(sizes.q_size + 2 * sizes.kv_size, dim) + more(dim, sizes.q_size)
-    layer += more(2 * units, dim) + more(dim, units)
+    layer = more("wq", sizes.q_size + 2 * sizes.kv_size, dim) + more("wo", dim, sizes.q_size)
+    layer += more("w1", 2 * units, dim) + more("w2", dim, units)
     # Each matrix, and the offset of the first, is padded to a multiple of the padding too.
-    return layers * (layer + 5 * padding) + more(rows, dim) + 2 * padding
+    apart = VECTORS if config.groups else padding
+    return layers * (layer + 5 * apart) + more("classifier", rows, dim) + 2 * apart
 
 
 def unit_bytes(config: Config, block: int = 0) -> int:
     """Returns the bytes of one feed-forward unit in all layers; block: as for weight_bytes."""
     if block:
         return config.layers * 4
-    return config.layers * (3 * config.dim + 4)
+    weights = matrix_bytes(config, "w1", 2 * config.dim) + matrix_bytes(config, "w2", config.dim)
+    return config.layers * (weights + 4)
+
+
+def matrix_bytes(config: Config, name: str, weights: int) -> int:
+    """Returns the bytes of so many weights of a matrix, or of a chip's part of it."""
+    if name not in config.grouped:
+        return weights
+    return -(-weights * GROUP_BYTES // COLUMNS)
 
 
 def row_bytes(config: Config, block: int = 0) -> int:

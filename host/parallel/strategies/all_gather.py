@@ -20,7 +20,7 @@ from host.model.checkpoint import Config
 from host.model.outline import Divisible
 from host.parallel.assignment import LocalSizes, blocks, level
 from host.parallel.distribution import distribute_evenly
-from host.parallel.heap import HeapNeed
+from host.parallel.heap import HeapNeed, matrix_bytes
 from host.parallel.limits import KERNEL_COLUMNS
 from host.parallel.parallelism import ALL_GATHERED, Parallelism
 from host.parallel.plan import Plan, Resources, Shard
@@ -189,8 +189,10 @@ class AllGather(AllReduce):
         if shape.block(shard.chip):
             return need
         config = shape.config
-        columns = len(shard.heads) * config.head_dim + len(shard.units)
-        projected = len(shard.elements) * count_columns(config) - config.dim * columns
+        rows, heads = len(shard.elements), len(shard.heads) * config.head_dim
+        projected = matrix_bytes(config, "wo", rows * config.q_dim - config.dim * heads)
+        units = rows * config.hidden_dim - config.dim * len(shard.units)
+        projected += matrix_bytes(config, "w2", units)
         bound = self.rounding_bytes(shape, 1)
         return replace(need, weights=need.weights - bound + config.layers * projected)
 
