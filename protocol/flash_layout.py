@@ -9,7 +9,9 @@ follow in the order in which they are used, and last the SHA-256.
 
 The PLACE_SIZE bytes are a u32: the offset in the file at which the layer, or the vocabulary, would
 begin if its matrices followed its multipliers. A matrix begins at a multiple of 4 bytes, or of
-`columns`. With VECTORS, each block of `rows_in_block` rows is stored as a matrix by itself.
+`columns`. With VECTORS, and where a matrix is in groups, each block of `rows_in_block` rows is
+stored as a matrix by itself. Multipliers are padded to a multiple of VECTORS bytes if the shard
+has matrices in groups.
 """
 
 from protocol.compat import const
@@ -20,10 +22,13 @@ MOST_ROWS = const(256)  # in a block
 
 
 def rows_in_block(columns, padding, block):
-    """Returns how many rows of so many columns a block of `block` bytes holds, 0 if it is too
-    small for any; padding: the header's `columns`."""
+    """Returns how many rows of so many columns, negative of those in groups, a block of `block`
+    bytes holds, 0 if it is too small for any; padding: the header's `columns`."""
     row = columns + -columns % padding
-    if padding == VECTORS:
+    if columns < 0:
+        row, padding = columns * 9 // -16, VECTORS
+        block &= -VECTORS
+    elif padding == VECTORS:
         row += 4
         block &= -VECTORS
     rows = min(block // row, MOST_ROWS)
@@ -32,6 +37,9 @@ def rows_in_block(columns, padding, block):
 
 def rows_bytes(rows, columns, padding):
     """Returns the bytes of a matrix [rows, columns] that is stored in one piece."""
+    if columns < 0:  # in groups of 32, of 18 bytes each
+        size = rows * columns * 9 // -16
+        return size + -size % VECTORS
     size = rows * (columns + -columns % padding)
     if padding == VECTORS:
         size += 4 * rows
@@ -42,7 +50,7 @@ def matrix_bytes(rows, columns, padding, block):
     """Returns the bytes that a matrix takes in the partition, divided into blocks."""
     if not columns:
         return 0
-    if padding != VECTORS:  # rows are stored the same, however many a block holds
+    if padding != VECTORS and columns > 0:  # rows are stored the same, however many a block holds
         size = rows_bytes(rows, columns, padding)
         return size + -size % 4
     at_once = rows_in_block(columns, padding, block)

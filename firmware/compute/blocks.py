@@ -115,7 +115,7 @@ class Blocks:
         sums = int32s(MOST_ROWS)
         kernels.MATVEC = {
             columns: [
-                (first, count, self._streamed(kernel, count, first, sums))
+                (first, count, self._streamed(kernel, min(columns, count), first, sums))
                 for first, count, kernel in parts
             ]
             for columns, parts in kernels.MATVEC.items()
@@ -204,8 +204,8 @@ class Blocks:
     def _streamed(self, kernel, columns, first, sums):
         """Returns a function that multiplies as `kernel` does, but with a matrix in flash.
 
-        columns: of the matrix; first: the first of them. If it is not 0, the sums are added to y.
-        sums: a buffer for those of a block.
+        columns: of the matrix, negative if in groups; first: the first of them. If it is not 0,
+        the sums are added to y. sums: a buffer for those of a block.
         The function's second argument, unless it is 0, is a number of positions, whose y and x
         are lists then: each block is read once for all of them.
         """

@@ -118,7 +118,8 @@ def keep_matrices(blocks, weights, matvec, room, rows_first=False):
             kept.append((place, size, firsts, mapped))
         elif size:
             streamed += [
-                (place + rows * first, rows, count) for first, count, _ in matvec[columns]
+                (place + rows * first, rows, min(columns, count))
+                for first, count, _ in matvec[columns]
             ]
     below = filler(room + _ENTRIES * len(kept)) if room else None
     for each in kept:

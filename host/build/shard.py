@@ -43,7 +43,7 @@ def shard_file(model: QuantizedModel, plan: Plan, shard: Shard, padding: int = 1
     ordered |= {"block": block} if block else {}
     header = json.dumps(ordered, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 4)
-    body = _Body(padding, block, VECTORS if "groups" in numbers else padding)
+    body = _Body(padding, block, "groups" in numbers)
     body.add(MAGIC, VERSION.to_bytes(2, "little"), bytes(2), len(header).to_bytes(4, "little"))
     body.add(header, _u16(arithmetic.exp_table()), _u16(arithmetic.sigmoid_table()))
     columns = list_head_columns(plan) if shard.elements else None
@@ -63,9 +63,10 @@ class _Body:
     """The content of a shard file before its SHA-256. block: the header's, 0 if each layer's
     matrices follow its multipliers; else all matrices come last (protocol/flash_layout.py)."""
 
-    def __init__(self, padding: int, block: int, alignment: int) -> None:
-        """alignment: of where matrices begin, bytes."""
-        self._padding, self._block, self._alignment = padding, block, alignment
+    def __init__(self, padding: int, block: int, has_groups: bool) -> None:
+        self._padding, self._block = padding, block
+        # Of multipliers, and of matrices behind them.
+        self._alignment = VECTORS if has_groups else padding
         self._parts: list[bytes] = []
         self._matrices: list[bytes] = []
         # Which of the parts say where matrices are, and from which of these on.
@@ -78,11 +79,9 @@ class _Body:
     def add_matrices(self, multipliers: bytes, weights: Iterable[Matrix]) -> None:
         """Appends the multipliers and matrices of a layer, or of the vocabulary."""
         head = _aligned(multipliers, self._alignment)
-        stored = [
-            _aligned(stored_matrix(weight, self._padding, self._block), self._alignment)
-            for weight in weights
-        ]
+        stored = [stored_matrix(weight, self._padding, self._block) for weight in weights]
         if not self._block:
+            stored = [_aligned(matrix, self._alignment) for matrix in stored]
             self.add(_aligned(b"".join([head, *stored]), 4))
             return
         self.add(head)
@@ -259,12 +258,14 @@ def stored_matrix(weight: Matrix, padding: int, block: int = 0) -> bytes:
     """Returns a matrix in the layout of protocol/shard_layout.py; block: the header's."""
     if not weight.size:
         return b""
-    if weight.dtype == np.int16:
-        return stored_groups(weight.astype(np.int16, copy=False))
-    if block and padding == VECTORS:
-        rows = rows_in_block(weight.shape[1], padding, block)
+    in_groups = weight.dtype == np.int16
+    if block and (padding == VECTORS or in_groups):
+        columns = -weight.shape[1] if in_groups else weight.shape[1]
+        rows = rows_in_block(columns, padding, block)
         firsts = range(0, len(weight), rows)
         return b"".join(stored_matrix(weight[row : row + rows], padding) for row in firsts)
+    if in_groups:
+        return stored_groups(weight.astype(np.int16, copy=False))
     return _aligned(_stored_whole(weight, padding), 4 if block else 1)
 
 

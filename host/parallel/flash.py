@@ -8,7 +8,7 @@ from functools import lru_cache
 from host.model.checkpoint import Config
 from host.parallel.assignment import LocalSizes
 from host.parallel.limits import KERNEL_COLUMNS
-from protocol.flash_layout import MOST_ROWS, PLACE_SIZE, matrix_bytes, spread
+from protocol.flash_layout import MOST_ROWS, PLACE_SIZE, matrix_bytes, rows_bytes, spread
 from protocol.shard_layout import VECTORS
 
 # A layer of the chip and one of its matrices, 0 to 3 in the order of matrices_of_layer; and the
@@ -77,7 +77,7 @@ def resident_entries(config: Config, sizes: LocalSizes, elements: int = 0) -> in
     """Returns the most bytes of heap for objects that say where resident matrices are: one for
     the columns of each kernel."""
     matrices = matrices_of_layer(config, sizes, elements)
-    parts = sum(_count_parts(columns) for _, columns in matrices)
+    parts = sum(_count_parts(abs(columns)) for _, columns in matrices)
     return _ENTRY * (config.layers * parts + _count_parts(config.dim))
 
 
@@ -101,7 +101,10 @@ def split_resident(
     elements: those of the residual stream that the chip finishes, if chips use all-gather;
     rows_first: whether the vocabulary's matrix is kept before all others.
     """
-    counts = [count * columns for count, columns in matrices_of_layer(config, sizes, elements)]
+    counts = [
+        count * columns if columns > 0 else rows_bytes(count, columns, 1)
+        for count, columns in matrices_of_layer(config, sizes, elements)
+    ]
     ordered: list[tuple[Matrix, int]] = []
     for parts in ((0, 1), (2, 3)):  # attention's matrices, then those of feed-forward units
         for layer in spread(config.layers):
@@ -120,12 +123,19 @@ def matrices_of_layer(
     config: Config, sizes: LocalSizes, elements: int = 0
 ) -> tuple[tuple[int, int], ...]:
     """Returns the rows and columns of a chip's matrices in a layer: q, k, v; o; gate, up; down.
-    elements: as for split_resident."""
+
+    Columns are negative of those in groups, as protocol/flash_layout.py has them. elements: as for
+    split_resident.
+    """
     q, kv, units = sizes.q_size, sizes.kv_size, sizes.intermediate
     output, down = (config.dim, q), (config.dim, units)
     if elements:
         output, down = (elements, config.q_dim), (elements, config.hidden_dim)
-    return (q + 2 * kv, config.dim), output, (2 * units, config.dim), down
+    whole = (q + 2 * kv, config.dim), output, (2 * units, config.dim), down
+    return tuple(
+        (rows, -columns if name in config.grouped else columns)
+        for name, (rows, columns) in zip(("wq", "wo", "w1", "w2"), whole, strict=True)
+    )
 
 
 def flash_bytes(config: Config, sizes: LocalSizes, rows: int, padding: int) -> int:

@@ -38,11 +38,6 @@ def partition(
     Raises ModelError for an impossible count, context, heap or speed, ParallelError for an unknown
     strategy and for a remainder if `strict`, and DoesNotFit if the heaps are too small.
     """
-    if model.config.groups and any(flash):
-        raise ModelError(
-            "its weights are in groups of four bits, which chips cannot read from flash yet:"
-            " quantize it without --weights groups, or leave out --weights"
-        )
     if link.is_ring:
         check_ring(parallelism, chips, model.config.layers)
     if not 1 <= chips <= MAX_CHIPS:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.errors import ModelError
 from host.model import arithmetic, loading
 from host.model.__main__ import main
 from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT
@@ -229,8 +228,6 @@ def test_the_command_keeps_groups(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert whole - quantized_bytes(model.config) == matrices - matrices // COLUMNS * 18
     for shard in partition(model, 2, None).shards:
         assert shard.units.start % COLUMNS == shard.units.stop % COLUMNS == 0
-    with pytest.raises(ModelError, match="from flash yet"):
-        partition(model, 2, None, flash=(1 << 20, 1 << 20))
     assert main(["inspect", str(output)]) == 0
     assert "quantized" in capsys.readouterr().out
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from host.parallel import flash
 from host.parallel.strategies import STRATEGIES
 from tests.host.test_groups import CONFIG, grouped_checkpoint, grouped_model
 from tests.system.test_every_mode import STARS, name_of
@@ -15,6 +16,15 @@ def test_logits_are_the_references(strategy):
     at = STRATEGIES.index(strategy)
     model = grouped_model(grouped_checkpoint(CONFIG, seed=at))
     assert_same_logits(model, strategy, 2 + at % 2, STARS[at % 2])
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=name_of)
+def test_weights_in_flash_are_read_in_several_blocks(strategy, monkeypatch):
+    monkeypatch.setattr(flash, "BLOCK", 512)
+    monkeypatch.setattr(flash, "CHUNK", 3 * 512)
+    at = STRATEGIES.index(strategy)
+    model = grouped_model(grouped_checkpoint(CONFIG, seed=at))
+    assert_same_logits(model, strategy, 3 - at % 2, STARS[at % 2], weights="flash")
 
 
 @pytest.mark.verify

@@ -19,7 +19,7 @@ from host.parallel.cost.kernel_costs import (
     Calls,
     KernelCosts,
 )
-from host.parallel.cost.reading import flash_bytes_of, phase_bytes
+from host.parallel.cost.reading import count_weights, flash_bytes_of, phase_bytes
 from host.parallel.cost.traffic import Count, count_frames, receivers, route
 from host.parallel.parallelism import ALL_REDUCED
 from host.parallel.plan import Plan, Shard
@@ -101,7 +101,7 @@ def count_passes(
     if plan.block(chip):  # kernels multiply a block with one row after another
         apart = each.phase == PHASE_VOCABULARY or not plan.stage_of(chip).shape.together
         return 0, rows if apart else 1
-    if each.phase in (PHASE_ATTENTION, PHASE_FEED_FORWARD):
+    if each.phase in (PHASE_ATTENTION, PHASE_FEED_FORWARD) and not plan.config.groups:
         for count in kernels.passes:
             groups = (rows - together) // count
             passes, together = passes + groups, together + groups * count
@@ -119,14 +119,15 @@ def _work(
     """Returns the instructions of the phase itself, for one position."""
     shard = plan.shards[chip]
     sizes = plan.local_sizes(shard)
-    macs = phase_bytes(plan, chip, each)
+    weights = count_weights(plan, chip, each)
     sent = 0 if each.phase == PHASE_VOCABULARY else plan.config.dim
     rows = _count_rows(shard, sizes, each.phase)
     if not rows or chip not in plan.group(each.layer):
         return 0
     calls = kernels.calls
     work = (calls.served or 0) if is_served else calls.synchronization
-    work += kernels.matrix * macs
+    for name, count in weights.items():
+        work += count * (kernels.grouped if name in plan.config.grouped else kernels.matrix)
     # Finished rows are rescaled and added to the residual stream at the same time.
     work += (kernels.add_rescaled if each.phase in FINISHED else kernels.row) * rows
     if each.phase in GATHERED | FINISHED:
@@ -154,11 +155,11 @@ def _handle_blocks(
 ) -> float:
     """Returns what dividing matrices into blocks takes, which are read `passes` times and
     multiplied with `rows` positions."""
-    macs, block, shard = phase_bytes(plan, chip, each), plan.block(chip), plan.shards[chip]
-    if not macs or not block:
+    size, block, shard = phase_bytes(plan, chip, each), plan.block(chip), plan.shards[chip]
+    if not size or not block:
         return 0
     sums = _count_rows(shard, plan.local_sizes(shard), each.phase) + plan.config.dim
-    work = rows * (_PRODUCT * (macs // block + _BLOCKS_BEGUN) + _MOVED * sums)
+    work = rows * (_PRODUCT * (size // block + _BLOCKS_BEGUN) + _MOVED * sums)
     if read := flash_bytes_of(plan, chip, each):
         chunk = plan.buffers(chip)[1] or block
         work += passes * _BLOCK * (read // chunk + _BLOCKS_BEGUN)

@@ -14,6 +14,7 @@ from host.hardware.board import Board
 from host.hardware.kernels import matrix_padding
 from host.hardware.mmu import mapped_room
 from host.parallel.flash import VOCABULARY, Matrix, split_resident
+from host.parallel.heap import matrix_bytes
 from host.parallel.plan import Plan
 from host.parallel.synchronization import (
     FINISHED_ATTENTION,
@@ -78,22 +79,29 @@ def _heap_place(board: Board) -> tuple[str, int | None]:
 
 def phase_bytes(plan: Plan, chip: int, each: Synchronization) -> int:
     """Returns the bytes of weights that a chip uses in a synchronization, at one position."""
+    return sum(
+        matrix_bytes(plan.config, name, count)
+        for name, count in count_weights(plan, chip, each).items()
+    )
+
+
+def count_weights(plan: Plan, chip: int, each: Synchronization) -> dict[str, int]:
+    """Returns how many weights of each matrix, by its name, a chip uses in a synchronization. The
+    matrices of q, k and v, and of gate and up, count as the first of them."""
     if chip not in plan.group(each.layer):
-        return 0
-    shard, dim = plan.shards[chip], plan.config.dim
+        return {}
+    shard, config, dim = plan.shards[chip], plan.config, plan.config.dim
     sizes = plan.local_sizes(shard)
-    if each.phase == PHASE_VOCABULARY:
-        return len(shard.rows) * dim
-    if each.phase == PHASE_ATTENTION:
-        return 2 * dim * (sizes.q_size + sizes.kv_size)
-    if each.phase == PHASE_FEED_FORWARD:
-        return 3 * dim * sizes.intermediate
-    config = plan.config
+    qkv, gate_up = dim * (sizes.q_size + 2 * sizes.kv_size), 2 * dim * sizes.intermediate
+    finished = len(shard.elements)
     return {
-        GATHERED_HEADS: dim * (sizes.q_size + 2 * sizes.kv_size),
-        FINISHED_ATTENTION: len(shard.elements) * config.heads * config.head_dim,
-        GATHERED_UNITS: 2 * dim * sizes.intermediate,
-        FINISHED_FEED_FORWARD: len(shard.elements) * config.hidden_dim,
+        PHASE_VOCABULARY: {"classifier": len(shard.rows) * dim},
+        PHASE_ATTENTION: {"wq": qkv, "wo": dim * sizes.q_size},
+        PHASE_FEED_FORWARD: {"w1": gate_up, "w2": dim * sizes.intermediate},
+        GATHERED_HEADS: {"wq": qkv},
+        FINISHED_ATTENTION: {"wo": finished * config.q_dim},
+        GATHERED_UNITS: {"w1": gate_up},
+        FINISHED_FEED_FORWARD: {"w2": finished * config.hidden_dim},
     }[each.phase]
 
 
