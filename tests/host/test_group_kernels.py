@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bench.emulation.module import TARGETS, EmulatedModule
 from host.build.group_kernels import group_kernel, group_kernel_name, stored_groups
-from host.build.machine_code.registry import PIE, RV32IM, KernelSet
+from host.build.machine_code.registry import LX6, PIE, RV32IM, KernelSet
 from host.model.arithmetic import grouped_matvec
 from host.model.groups import COLUMNS, MOST_LEAST, MOST_WEIGHT, unpack
 from tests.host.test_groups import draw_packed
@@ -19,7 +19,7 @@ PATH = "firmware/compute/model_kernels.py"
 
 
 # viper's code, and machine code of this project.
-CODES = [*TARGETS, RV32IM, PIE]
+CODES = [*TARGETS, RV32IM, LX6, PIE]
 
 
 @cache
@@ -78,5 +78,5 @@ def test_extreme_weights_and_inputs(code: str | KernelSet, x: int) -> None:
 def test_rows_longer_than_a_load_reaches(groups: int) -> None:
     random = np.random.default_rng(groups)
     weight = unpack(*draw_packed(random, 5, groups))
-    for code in (RV32IM, PIE) if groups < 90 else (RV32IM,):  # which has it on a large stack
+    for code in (RV32IM, LX6, PIE) if groups < 90 else (RV32IM,):  # which has it on a large stack
         check(code, weight, random.integers(-32768, 32768, groups * COLUMNS))

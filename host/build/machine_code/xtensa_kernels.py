@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from host.build.machine_code import (
+    lx6_groups,
     lx6_matmul,
     lx6_matrix,
     pie_groups,
@@ -79,6 +80,8 @@ def lx6_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
     if matrix := _MATRIX.fullmatch(name):
         product, columns = _LX6_PRODUCTS[matrix[1]], int(matrix[2])
         return function_code(function, lambda asm: product(asm, columns))
+    if groups := _GROUPS.fullmatch(name):
+        return function_code(function, lambda asm: lx6_groups.matvec(asm, int(groups[1])))
     if name == "attend":
         return function_code(function, lambda asm: attend(asm, head_dim, MAC16))
     if name == "attend_int8":
