@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.emulation.module import TARGETS, EmulatedModule
+from firmware import proof
 from host.build.group_kernels import group_kernel, group_kernel_name, stored_groups
 from host.build.machine_code.registry import LX6, PIE, RV32IM, KernelSet
 from host.model.arithmetic import grouped_matvec
 from host.model.groups import COLUMNS, MOST_LEAST, MOST_WEIGHT, unpack
+from protocol.shard_layout import PAIRS, VECTORS
 from tests.host.test_groups import draw_packed
 
 GUARD = -0x5A5A5A5B
@@ -74,9 +76,28 @@ def test_extreme_weights_and_inputs(code: str | KernelSet, x: int) -> None:
     check(code, weight, np.where(np.arange(2 * COLUMNS) % 2, x, min(-x, 32767)))
 
 
-@pytest.mark.parametrize("groups", [45, 90])
-def test_rows_longer_than_a_load_reaches(groups: int) -> None:
+@pytest.mark.parametrize(("code", "groups"), [(RV32IM, 31), (LX6, 59), (PIE, 59)])
+def test_as_many_columns_as_there_is_a_stack_for(code: KernelSet, groups: int) -> None:
+    """With more, a chip runs viper's code."""
     random = np.random.default_rng(groups)
     weight = unpack(*draw_packed(random, 5, groups))
-    for code in (RV32IM, LX6, PIE) if groups < 90 else (RV32IM,):  # which has it on a large stack
-        check(code, weight, random.integers(-32768, 32768, groups * COLUMNS))
+    check(code, weight, random.integers(-32768, 32768, groups * COLUMNS))
+    with pytest.raises(AssertionError):
+        module((groups + 1) * COLUMNS, code)
+
+
+@pytest.mark.parametrize("padding", [1, PAIRS, VECTORS])
+def test_a_chip_proves_them_on_whole_aligned_rows(padding: int) -> None:
+    """With the same numbers all kernels give the same: any bytes are weights in groups."""
+    for seed in range(1, 5):
+        for weights, _, y, x, rows, at in proof._cases("matvec_groups_64", 8, padding, seed):
+            assert at % 16 == 0 and len(x) == 64 and len(weights) >= at + rows * 2 * 18
+            found = []
+            for code in CODES:
+                emulated = module(64, code)
+                emulated.clear()
+                out = emulated.placed(np.array(y))
+                places = [emulated.placed(bytes(weights)), 0, out, emulated.placed(np.array(x))]
+                emulated.call("matvec_groups_64", *places, rows, at)
+                found.append(emulated.int32s(out, rows).tolist())
+            assert found.count(found[0]) == len(CODES)

@@ -19,17 +19,19 @@ _INPUT, _WEIGHTS, _INPUTS, _OUTPUTS, _ROWS, _END, _PARTS, _GROUP_END = (
     "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7",
 )  # fmt: skip
 _PRODUCTS = ("t1", "t2", "t3", "t4")
-_REACH = 2048  # of a load's offset, in either direction
 _NUMBERS = 8  # in a word of 32 bits
 # On the stack each group has its inputs, in the order in which they are multiplied, and their sum.
 _INPUT_SIZE = 4 * (COLUMNS + 1)
+# So that these take no more than 4 KB, and loads reach the weights of all rows of a block.
+MOST_COLUMNS = 992
+_BLOCKS = (4, 1)  # rows
 
 
 def matvec(asm: Rv32Assembler, columns: int) -> None:
     """The core of the twin matvec_groups_N.
 
     Words: weights, unused, y, x, rows, offset of the weights in bytes. The weights lie at a
-    multiple of 4 bytes.
+    multiple of 4 bytes. columns: at most MOST_COLUMNS.
     """
     groups = columns // COLUMNS
     stride, room = GROUP_SIZE * groups, -(-_INPUT_SIZE * groups // 16) * 16
@@ -43,9 +45,8 @@ def matvec(asm: Rv32Assembler, columns: int) -> None:
         asm.mv(_END, "sp")
         add_constant(asm, _END, _INPUT_SIZE * groups, "t0")
         _order_inputs(asm)
-        for rows in (4, 1):
-            if (rows - 1) * stride + GROUP_SIZE <= 2 * _REACH:
-                _block(asm, rows, groups)
+        for rows in _BLOCKS:
+            _block(asm, rows, groups)
         add_constant(asm, "sp", room, "t0")
 
 
@@ -79,22 +80,19 @@ def _block(asm: Rv32Assembler, rows: int, groups: int) -> None:
     """As many blocks of so many rows as there are."""
     begin, done, group = (asm.unique(name) for name in ("rows", "done", "group"))
     stride = GROUP_SIZE * groups
-    # Weights are found from the middle of what a load can reach, where its one half does not do.
-    middle = _REACH if (rows - 1) * stride + GROUP_SIZE > _REACH else 0
     asm.label(begin)
     asm.li("t0", rows)
     asm.blt(_ROWS, "t0", done)
-    add_constant(asm, _WEIGHTS, middle, "t0")
     asm.mv(_INPUTS, "sp")
     for total in _TOTALS[:rows]:
         asm.li(total, 0)
     asm.label(group)
-    _multiply_group(asm, rows, stride, middle)
+    _multiply_group(asm, rows, stride)
     _add_group(asm, rows, groups)
     asm.bltu(_INPUTS, _END, group)
     for r, total in enumerate(_TOTALS[:rows]):
         asm.sw(total, 4 * r, _OUTPUTS)
-    add_constant(asm, _WEIGHTS, (rows - 1) * stride - middle, "t0")
+    add_constant(asm, _WEIGHTS, (rows - 1) * stride, "t0")
     add_constant(asm, _PARTS, (rows - 1) * 2 * groups, "t0")
     asm.addi(_OUTPUTS, _OUTPUTS, 4 * rows)
     asm.addi(_ROWS, _ROWS, -rows)
@@ -102,7 +100,7 @@ def _block(asm: Rv32Assembler, rows: int, groups: int) -> None:
     asm.label(done)
 
 
-def _multiply_group(asm: Rv32Assembler, rows: int, stride: int, middle: int) -> None:
+def _multiply_group(asm: Rv32Assembler, rows: int, stride: int) -> None:
     """_SUMS = the products of a group's numbers; pointers go behind them."""
     word = asm.unique("word")
     for total in _SUMS[:rows]:
@@ -110,7 +108,7 @@ def _multiply_group(asm: Rv32Assembler, rows: int, stride: int, middle: int) -> 
     asm.addi(_GROUP_END, _INPUTS, 4 * COLUMNS)
     asm.label(word)
     for r, left in enumerate(_LEFT[:rows]):
-        asm.lw(left, r * stride - middle, _WEIGHTS)
+        asm.lw(left, r * stride, _WEIGHTS)
     for i in range(_NUMBERS):
         asm.lw(_INPUT, 4 * i, _INPUTS)
         some = list(zip(_LEFT, _PRODUCTS, _SUMS, strict=True))[:rows]

@@ -71,7 +71,10 @@ def rv32_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
         product, columns, adds = _PRODUCTS[matrix[1]], int(matrix[3]), bool(matrix[2])
         return function_code(function, lambda asm: product(asm, columns, adds))
     if groups := _GROUPS.fullmatch(name):
-        return function_code(function, lambda asm: rv32_groups.matvec(asm, int(groups[1])))
+        columns = int(groups[1])
+        if columns > rv32_groups.MOST_COLUMNS:
+            return None
+        return function_code(function, lambda asm: rv32_groups.matvec(asm, columns))
     if name in ("attend", "attend_int8"):
         is_int8 = name != "attend"
         return function_code(

@@ -73,6 +73,19 @@ _LX6_PRODUCTS = {"matvec": lx6_matrix.matvec, "matmul": lx6_matmul.matmul}
 _PIE_PRODUCTS = {"matvec": pie_matrix.matvec, "matmul": pie_matmul.matmul}
 
 
+# With more, the inputs on the stack would take more than 4 KB.
+_MOST_GROUPED = 1888
+
+
+def _group_code(
+    function: ViperFunction, columns: int, matvec: Callable[[XtensaAssembler, int], None]
+) -> bytes | None:
+    """Returns the machine code for matrices in groups of so many columns, None for too many."""
+    if columns > _MOST_GROUPED:
+        return None
+    return function_code(function, lambda asm: matvec(asm, columns))
+
+
 def lx6_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
     """Returns an ESP32's machine code of a viper twin for heads of this size, None if there is
     none."""
@@ -81,7 +94,7 @@ def lx6_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
         product, columns = _LX6_PRODUCTS[matrix[1]], int(matrix[2])
         return function_code(function, lambda asm: product(asm, columns))
     if groups := _GROUPS.fullmatch(name):
-        return function_code(function, lambda asm: lx6_groups.matvec(asm, int(groups[1])))
+        return _group_code(function, int(groups[1]), lx6_groups.matvec)
     if name == "attend":
         return function_code(function, lambda asm: attend(asm, head_dim, MAC16))
     if name == "attend_int8":
@@ -101,7 +114,7 @@ def pie_kernel(function: ViperFunction, head_dim: int) -> bytes | None:
         product, columns = _PIE_PRODUCTS[matrix[1]], int(matrix[2])
         return function_code(function, lambda asm: product(asm, columns))
     if groups := _GROUPS.fullmatch(function.name):
-        return function_code(function, lambda asm: pie_groups.matvec(asm, int(groups[1])))
+        return _group_code(function, int(groups[1]), pie_groups.matvec)
     if function.name == "attend":
         return function_code(function, lambda asm: attend(asm, head_dim, pie_unit(head_dim)))
     if function.name == "attend_int8":
