@@ -276,7 +276,7 @@ def _cases(name, head_dim, padding, seed):
     numbers = Numbers(seed, seed > 2)
     if name.startswith("matvec_"):
         columns = int(name.split("_")[-1])
-        if name[7:].startswith("groups"):  # any bytes are such weights
+        if name[7] == "g":  # matvec_groups_N, of which any bytes are weights
             return _whole_rows(numbers, columns, 1)
         if padding > 1:
             return _whole_rows(numbers, columns, padding)

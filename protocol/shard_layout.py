@@ -81,7 +81,7 @@ HEADER = (
     "layers",  # for each layer its numbers, as below
 )
 
-# Where matrices are in groups of four bits (host/build/group_kernels.py) there is also "groups":
+# Where matrices are in groups of four bits (host/build/group_kernels.py) there is also "weights":
 # the indices of these parts of a layer. All matrices of such a file begin and end at multiples of
 # VECTORS bytes.
 # Where KV caches hold int8 there is also "cache": the bits of a number in them, 8.
@@ -136,6 +136,10 @@ LAYER_END = const(9)
 # Parts of the vocabulary, which follow in the list of places.
 VOCABULARY_WEIGHTS = const(10)
 VOCABULARY_END = const(11)
+
+# Added to the index of a layer's matrix: that of its columns in the list of places, negative where
+# its weights are in groups.
+MATRIX_COLUMNS = const(7)
 
 # Parts of a layer's norms, each of `dim` elements.
 ATTENTION_GAIN = const(0)

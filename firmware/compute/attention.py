@@ -1,10 +1,10 @@
 """Attention of a chip's heads: q, k, v, rope, the KV cache, softmax(q k) v, and the chip's columns
 of the output projection."""
 
-from firmware.compute.linear import Linear, columns_of
+from firmware.compute.linear import Linear
 from protocol.compat import micropython
 from protocol.fields import int32s
-from protocol.shard_layout import O_WEIGHTS, QKV_WEIGHTS
+from protocol.shard_layout import MATRIX_COLUMNS, O_WEIGHTS, QKV_WEIGHTS
 
 
 class Attention:
@@ -26,11 +26,11 @@ class Attention:
         group = layout["total_heads"] // layout["total_kv_heads"]
         for i, head in enumerate(heads):
             first[i] = kv_heads.index(head // group) * context
-        columns = columns_of(layout, QKV_WEIGHTS, dim)
+        columns = places[QKV_WEIGHTS + MATRIX_COLUMNS]
         self._qkv = Linear(places[QKV_WEIGHTS], len(rows), columns, workspace.x, kernels).blocks
         self._o = ()
         if "gather" not in layout:
-            columns = columns_of(layout, O_WEIGHTS, q_rows)
+            columns = places[O_WEIGHTS + MATRIX_COLUMNS]
             self._o = Linear(places[O_WEIGHTS], dim, columns, workspace.heads, kernels).blocks
         self._rope_position = -1
         # Tuples, because to unpack one takes no longer than to look up one attribute. `run` names

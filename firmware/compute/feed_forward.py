@@ -1,8 +1,13 @@
 """Feed-forward units of a chip: SiLU(gate x) * up x, and its columns of the down projection."""
 
-from firmware.compute.linear import Linear, columns_of
+from firmware.compute.linear import Linear
 from protocol.compat import micropython
-from protocol.shard_layout import DOWN_WEIGHTS, GATE_MULTIPLIERS, GATE_UP_WEIGHTS
+from protocol.shard_layout import (
+    DOWN_WEIGHTS,
+    GATE_MULTIPLIERS,
+    GATE_UP_WEIGHTS,
+    MATRIX_COLUMNS,
+)
 
 
 class FeedForward:
@@ -19,12 +24,12 @@ class FeedForward:
         gate = rows[:units]
         # As in attention.py: `run` names what these tuples hold.
         self._kernels = kernels.rescale, kernels.gate
-        columns = columns_of(layout, GATE_UP_WEIGHTS, dim)
+        columns = places[GATE_UP_WEIGHTS + MATRIX_COLUMNS]
         gate_up = Linear(places[GATE_UP_WEIGHTS], 2 * units, columns, workspace.x, kernels)
         self._gate_up = gate_up.blocks
         self._down = ()
         if "gather" not in layout:
-            columns = columns_of(layout, DOWN_WEIGHTS, units)
+            columns = places[DOWN_WEIGHTS + MATRIX_COLUMNS]
             self._down = Linear(places[DOWN_WEIGHTS], dim, columns, gate, kernels).blocks
         self._sizes = dim, units, places[GATE_MULTIPLIERS]
         self._buffers = rows, gate, rows[units:], weights.sigmoid_table

@@ -1,14 +1,6 @@
 """A matrix-vector product of fixed shape, whose weights lie at the same offset in each layer."""
 
 
-def columns_of(layout, part, columns):
-    """Returns the columns of a layer's matrix as MATVEC has them: negative if they are in groups.
-
-    part: its index among a layer's parts (protocol/shard_layout.py).
-    """
-    return -columns if part in layout.get("groups", ()) else columns
-
-
 class Linear:
     """Computes y = W x exactly: int8 weights, int32 inputs of at most 16 bits, int32 accumulators.
 

@@ -1,6 +1,5 @@
 """Computes what a chip's shard of the model takes in its file, in buffers and in messages."""
 
-from firmware.compute.linear import columns_of
 from protocol.bitpack import packed_size
 from protocol.frame import HEADER_SIZE
 from protocol.messages import (
@@ -29,10 +28,11 @@ from protocol.shard_layout import (
 
 def places_in_layer(layout):
     """Returns byte offsets: of a layer's parts in its buffer, and its end; then of the
-    vocabulary's weights in its own buffer, and its end. See protocol/shard_layout.py."""
+    vocabulary's weights in its own buffer, and its end; then the columns of a layer's matrices, as
+    layer_matrices has them. See protocol/shard_layout.py."""
     head_dim, units = layout["head_dim"], layout["units"]
     rows, padding = layout["rows"], layout["columns"]
-    apart = VECTORS if "groups" in layout else padding
+    apart = VECTORS if "weights" in layout else padding
     q_rows = len(layout["heads"]) * head_dim
     kv_rows = len(layout["kv_heads"]) * head_dim
     sizes = []
@@ -52,7 +52,8 @@ def places_in_layer(layout):
     places[-1] += -places[-1] % 4
     at = 2 * rows + -2 * rows % apart
     size = at + sizes[-1]
-    return places + [at, size + -size % 4]
+    places += [at, size + -size % 4]
+    return places + [columns for _, columns in layer_matrices(layout)]
 
 
 def layer_matrices(layout):
@@ -67,10 +68,11 @@ def layer_matrices(layout):
         own = stream[me + 1] - stream[me]
         o, down = (own, heads[-1]), (own, hidden[-1])
     whole = (q_rows + 2 * kv_rows, dim), o, (2 * units, dim), down
-    return tuple(
-        (rows, columns_of(layout, QKV_WEIGHTS + part, columns))
-        for part, (rows, columns) in enumerate(whole)
-    )
+    grouped = layout.get("weights", ())
+    return tuple([
+        (rows, -columns if QKV_WEIGHTS + i in grouped else columns)
+        for i, (rows, columns) in enumerate(whole)
+    ])
 
 
 def norms_size(layout):

@@ -11,7 +11,7 @@ collectives.
 
 from array import array
 
-from firmware.compute.linear import Linear, columns_of
+from firmware.compute.linear import Linear
 from firmware.compute.model import Model
 from firmware.roles.all_reduce import AllReduce, Group
 from firmware.roles.step import IN_ATTENTION, PLACE_COUNT, PLACE_LAYER, PLACE_PHASE, Step
@@ -22,6 +22,7 @@ from protocol.shard_layout import (
     DOWN_MULTIPLIERS,
     DOWN_WEIGHTS,
     FEED_FORWARD_GAIN,
+    MATRIX_COLUMNS,
     O_MULTIPLIERS,
     O_WEIGHTS,
 )
@@ -118,9 +119,9 @@ class GatherStep(Step):
                 _projection(
                     [
                         Linear(
-                            places[part], own, columns_of(layout, part, edges[-1]),
-                            x[: edges[-1]], kernels,
-                        )
+                            places[part], own, places[part + MATRIX_COLUMNS], x[: edges[-1]],
+                            kernels,
+                        )  # fmt: skip
                         for x in wide
                     ]
                 ),

@@ -38,12 +38,12 @@ def shard_file(model: QuantizedModel, plan: Plan, shard: Shard, padding: int = 1
     protocol/shard_layout.py."""
     block = plan.block(shard.chip)
     numbers = {"columns": padding, **_header(model, plan, shard)}
-    optional = "cache", "candidates", "gather", "groups"
+    optional = "cache", "candidates", "gather", "weights"
     ordered = {name: numbers[name] for name in (*HEADER, *optional) if name in numbers}
     ordered |= {"block": block} if block else {}
     header = json.dumps(ordered, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 4)
-    body = _Body(padding, block, "groups" in numbers)
+    body = _Body(padding, block, "weights" in numbers)
     body.add(MAGIC, VERSION.to_bytes(2, "little"), bytes(2), len(header).to_bytes(4, "little"))
     body.add(header, _u16(arithmetic.exp_table()), _u16(arithmetic.sigmoid_table()))
     columns = list_head_columns(plan) if shard.elements else None
@@ -166,7 +166,7 @@ def _header(model: QuantizedModel, plan: Plan, shard: Shard) -> dict[str, object
     if shard.elements:
         values["gather"] = describe_gather(plan)
     if config.groups:
-        values["groups"] = [part for part, names in _PARTS.items() if names <= config.grouped]
+        values["weights"] = [part for part, names in _PARTS.items() if names <= config.grouped]
     if candidates := count_candidates(config.vocab_size):
         values["candidates"] = candidates
     return values

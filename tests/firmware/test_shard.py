@@ -8,6 +8,7 @@ from firmware.compute import shard
 from firmware.compute.shard import ShardError, load_weights
 from firmware.compute.shard_sizes import places_in_layer
 from firmware.compute.tensor_parallel import BufferOverflow
+from protocol.shard_layout import DOWN_WEIGHTS, QKV_WEIGHTS
 from tests.dual import raises
 from tests.firmware.nodes import HEAP_FREE
 from tests.firmware.plain import EXP_TABLE, SIGMOID_TABLE, read_u16, u16_buffer
@@ -114,7 +115,8 @@ def test_matrices_begin_one_after_another():
     assert places[5:10] == [108, 108 + 512, 620 + 256, 876 + 352, 1228 + 176]
     assert places[9] % 4 == 0
     rows = model.rows
-    assert places[10:] == [2 * rows, 2 * rows + rows * 16 + -(2 * rows + rows * 16) % 4]
+    assert places[10:12] == [2 * rows, 2 * rows + rows * 16 + -(2 * rows + rows * 16) % 4]
+    assert places[12:] == [16, 16, 16, 11]  # columns
 
 
 def test_padded_matrices_begin_at_multiples_of_the_padding():
@@ -126,7 +128,19 @@ def test_padded_matrices_begin_at_multiples_of_the_padding():
     layout["columns"] = 16  # and a bias for each row
     places = places_in_layer(layout)
     assert places[5:9] == [112, 112 + 512 + 128, 752 + 256 + 64, 1072 + 352 + 96]
-    assert all(place % 16 == 0 for place in places[5:9] + places[10:])
+    assert all(place % 16 == 0 for place in places[5:9] + places[10:12])
+
+
+def test_matrices_in_groups_begin_at_multiples_of_16_whatever_the_padding():
+    layout = weights_of(TinyModel(seed=3), Part(TinyModel(seed=3))).layout
+    layout["dim"] = layout["units"] = 64
+    layout["weights"] = [QKV_WEIGHTS, DOWN_WEIGHTS]
+    places = places_in_layer(layout)
+    assert places[:6] == [0, 32, 48, 64, 64 + 128, 64 + 256]
+    ends = [320 + 32 * 36, 1472 + 64 * 16, 2496 + 128 * 64, 10688 + 64 * 36]
+    assert places[6:10] == ends
+    assert places[12:] == [-64, 16, 64, -64]
+
 
 
 def test_the_longest_request_is_that_of_all_positions():
