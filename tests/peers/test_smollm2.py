@@ -22,7 +22,10 @@ from host.model.formats.gguf_tokenizer import read_tokenizer
 from host.model.known_models import KNOWN_MODELS
 from host.model.loading import LoadedModel
 from host.model.quantization.caches import narrow_caches
+from host.model.quantization.group_rows import find_grouped
+from host.model.quantization.massive import calibrate
 from host.model.quantization.quality import Quality, measure_quality
+from host.model.quantization.quantize import quantize, sample_calibration
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
 from host.parallel.boards import BoardSet
@@ -106,14 +109,26 @@ def test_tokens_are_llama_cpps(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def costs(source: LoadedModel) -> dict[str, Quality]:
+def grouped(source: LoadedModel) -> QuantizedModel:
+    """With weights in the groups of the file."""
+    weights = loading.load_weights(MODEL)
+    model = FloatModel(weights)
+    sequences = sample_calibration(model, source.tokenizer.bos)
+    found = quantize(*calibrate(weights, model, sequences, grouped=find_grouped(weights)))
+    assert len(found.config.grouped) == 7
+    assert [layer.down_drop for layer in found.layers].count(None) == found.config.layers - 1
+    return found
+
+
+@pytest.fixture(scope="module")
+def costs(source: LoadedModel, grouped: QuantizedModel) -> dict[str, Quality]:
     """What quantization costs on prose, and on text that the model makes, with KV caches of int16
-    and of int8."""
+    and of int8, and with weights in groups."""
     model = FloatModel(loading.load_weights(MODEL))
     prose = read_texts(PROSE, source.tokenizer, model)
     made = sample_sequences(model, 4, 96, 5, source.tokenizer.bos)
     found = {}
-    for caches, quantized in forms_of(source).items():
+    for caches, quantized in forms_of(source, grouped).items():
         for text, sequences in (("prose", prose.held_out[:4]), ("made", made)):
             name = f"{text}, {caches} caches"
             found[name] = measure_quality(model, quantized, sequences, lambda: None)
@@ -121,9 +136,12 @@ def costs(source: LoadedModel) -> dict[str, Quality]:
     return found
 
 
-def forms_of(source: LoadedModel) -> dict[str, QuantizedModel]:
-    """The model by what its KV caches hold."""
-    return {"int16": source.quantize(), "int8": narrow_caches(source.quantize())}
+def forms_of(source: LoadedModel, grouped: QuantizedModel) -> dict[str, QuantizedModel]:
+    """The model by what its KV caches hold, and with weights in groups."""
+    return {
+        "int16": source.quantize(), "int8": narrow_caches(source.quantize()),
+        "groups, int16": grouped, "groups, int8": narrow_caches(grouped),
+    }  # fmt: skip
 
 
 def test_perplexity_is_within_a_percent_of_floats(costs: dict[str, Quality]) -> None:
@@ -137,12 +155,15 @@ ROOM = {
     ("int16", 256): (1_966_080, 0.76), ("int8", 256): (998_400, 0.81),
     ("int16", 2048): None, ("int8", 2048): (5_058_560, 0.37),
     ("int16", 8192): None, ("int8", 8192): None,
+    ("groups, int16", 256): (1_966_080, 0.79), ("groups, int8", 2048): (3_993_600, 0.51),
 }  # fmt: skip
 
 
-def test_int8_caches_leave_room_for_longer_contexts(source: LoadedModel) -> None:
+def test_int8_caches_leave_room_for_longer_contexts(
+    source: LoadedModel, grouped: QuantizedModel
+) -> None:
     board = boards.load("esp32s3-n16r8").with_mtu(1470)
-    models = forms_of(source)
+    models = forms_of(source, grouped)
     for (caches, context), expected in ROOM.items():
         cluster = BoardSet((board,) * 10, "espnow", context, True, "pins", weights=ANYWHERE)
         plans, _ = find_plans(models[caches], cluster)
