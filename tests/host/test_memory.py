@@ -25,6 +25,7 @@ from host.parallel.refusal import DoesNotFit
 from host.parallel.strategies import find_strategy
 from protocol.shard_layout import VECTORS
 from tests.heap_use import kept_bytes
+from tests.host.test_groups import grouped_checkpoint, grouped_model
 from tests.host.tiny import random_checkpoint
 from tests.plans import stages_of, tensor_plan
 
@@ -147,6 +148,25 @@ def test_the_need_of_all_gather_is_what_chips_use(model, chips, link, secure):
         chips, link, signed=secure, heap=1 << 20, context=64, parallelism=ALL_GATHER
     )
     with open_cluster(model, settings) as cluster:
+        verify_need(cluster)
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "link"),
+    [
+        (ALL_REDUCE, "espnow"),
+        pytest.param(HOST_REDUCE, "uart", marks=pytest.mark.verify),
+        pytest.param(ALL_GATHER, "espnow", marks=pytest.mark.verify),
+        pytest.param(replace(ALL_REDUCE, weights="flash"), "uart", marks=pytest.mark.verify),
+        pytest.param(replace(ALL_GATHER, weights="flash"), "uart", marks=pytest.mark.verify),
+    ],
+)
+def test_the_need_of_weights_in_groups_is_what_chips_use(parallelism, link):
+    config = replace(STORIES, hidden_dim=192, heads=3, kv_heads=3, head_dim=32)
+    model = grouped_model(grouped_checkpoint(config))
+    assert len(model.config.grouped) == 7
+    of = SimulatedChips.alike(3, link, signed=True, context=64, parallelism=parallelism)
+    with open_cluster(model, of) as cluster:
         verify_need(cluster)
 
 
