@@ -63,7 +63,7 @@ class Inspection:
     """A model's figures.
 
     parameters: a classifier that shares the embedding's matrix counts once (a quantized model
-    always has two matrices); quantized_bytes: int8 weights and their rows' multipliers on all
+    always has two matrices); quantized_bytes: weights and their rows' multipliers on all
     chips together; kv_bytes: of their caches for `context` positions; chips: by board and link,
     the smallest number of boards that hold the model, None if no number does, with signed frames
     except on simulated boards, as `flash` does it; with_flash: the same, where fewer boards do
@@ -221,7 +221,8 @@ def print_inspection(console: Console, found: Inspection) -> None:
         "context": f"{config.context:,} positions, rope base {config.rope_theta:g},"
         f" epsilon {config.norm_eps:g}",
         "parameters": f"{found.parameters:,}",
-        "quantized": f"{_format_size(found.quantized_bytes)} of weights, and"
+        "quantized": f"{_format_size(found.quantized_bytes)} of weights"
+        f"{', in groups of 4 bits where the file has these' if config.groups else ''}, and"
         f" {_format_size(found.kv_bytes)} of {'int8 ' if config.int8_kv else ''}caches for"
         f" {found.context:,} positions, divided among the chips",
     }
