@@ -107,6 +107,9 @@ def quantize_to_file(
         yields = measure_yields(own, config.vocab_size)
         drafts = own_text_path(output)
         save_own_text(OwnText(own, yields), drafts)
+    if grouped:
+        kept_names = ", ".join(sorted(grouped))
+        console.print(f"in groups of 4 bits: {kept_names}; others: int8", highlight=False)
     _print_cost(console, cost, Path(text).name if text else None)
     for path in (output, drafts):
         console.print(f"{path}: {Path(path).stat().st_size:,} bytes", highlight=False)

@@ -220,7 +220,8 @@ def test_the_command_keeps_groups(tmp_path: Path, capsys: pytest.CaptureFixture[
     config = replace(CONFIG, vocab_size=len(small_tokenizer().pieces))
     path, output = write_grouped(tmp_path, config), tmp_path / "m.q"
     assert main(["quantize", str(path), "-o", str(output), "--weights", "groups"]) == 0
-    capsys.readouterr()
+    printed = capsys.readouterr().err
+    assert "in groups of 4 bits: w1, w2, w3, wk, wo, wq, wv; others: int8" in printed
     model = loading.load_model(output).quantize()
     assert model.config.grouped == frozenset(MATRICES)
     whole = quantized_bytes(replace(model.config, groups=None))
