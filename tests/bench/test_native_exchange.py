@@ -78,6 +78,7 @@ def made(
     core, is_rv32 = processor(), processor is Rv32
     modules = RV32 if is_rv32 else XTENSA
     writers = {name: getattr(modules[of], name.lstrip("_")) for name, of in ITEMS.items()}
+    writers["add_rescaled"] = modules["norms"].add_coarser  # as phases are of such a stream
     writers["run_program"] = rv32_program if is_rv32 else xtensa_program
     writers["exchange"] = (rv32_core_of if is_rv32 else xtensa_core_of)(exchange, WORDS)
     kernels = {}

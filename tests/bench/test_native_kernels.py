@@ -1,13 +1,26 @@
 """Kernels over vectors in machine code against their viper twins: random and extreme numbers."""
 
+from functools import cache
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host.build.coarser_kernel import with_coarser
+from host.build.constants import inline_constants
 from host.build.machine_code.registry import RV32IM, kernel_set
 from host.model import arithmetic
 from protocol.shard_layout import DROP
-from tests.bench.twins import INT16, INT32, check, numbers, seeds, twins
+from tests.bench.twins import (
+    INT16,
+    INT32,
+    REPOSITORY,
+    Twins,
+    check,
+    numbers,
+    seeds,
+    twins,
+)
 
 ELEMENTS = "firmware/compute/kernels.py"
 
@@ -79,6 +92,13 @@ def test_gate(count, index_shift, shift, seed):
 NORMS = "firmware/compute/norms.py"
 
 
+@cache
+def coarser():
+    """Of models whose residual stream gets coarser in a layer."""
+    source = inline_constants((REPOSITORY / NORMS).read_text(), keeps_names=True)
+    return Twins(NORMS, with_coarser(source))
+
+
 @check(25)
 @given(st.sampled_from((1, 2, 3, 16, 64, 65, 96)), seeds)
 def test_norms(count, seed):
@@ -101,12 +121,13 @@ def test_norms(count, seed):
 def test_residual_adds(count, shift, drop, seed):
     random = np.random.default_rng(seed)
     at = 2 * int(random.integers(0, 3))
-    twins(NORMS).check(
-        "add_rescaled", numbers(random, -0xFFFFFF, 0xFFFFFF, count), 0,
+    given = (
+        numbers(random, -0xFFFFFF, 0xFFFFFF, count), 0,
         numbers(random, -(1 << 30), 1 << 30, count),
         bytes(at) + numbers(random, 0, 32767, count, "<u2"), at, count,
-        shift + DROP * drop,
     )  # fmt: skip
+    twins(NORMS).check("add_rescaled", *given, shift)
+    coarser().check("add_coarser", *given, shift + DROP * drop)
 
 
 def test_kernels_go_by_chip():

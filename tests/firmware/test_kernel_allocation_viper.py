@@ -3,11 +3,12 @@
 import gc
 from array import array
 
-from deployed import head_8, kernels, matrices, norms
+from deployed import coarser, head_8, kernels, matrices, norms
 
 from firmware.compute import kernels as compiled_here
 from firmware.compute import norms as norms_here
 from protocol.fields import int32s
+from protocol.shard_layout import DROP
 from tests.firmware.plain import EXP_TABLE, SIGMOID_TABLE, u16_buffer
 
 CALLS = 1000
@@ -59,6 +60,8 @@ def check_norms(k):
 def test_kernels_of_the_residual_stream_allocate_nothing():
     check_norms(norms_here)
     check_norms(norms)
+    check_norms(coarser)
+    assert growth(lambda: coarser.add_coarser(X, 0, Y, BYTES, 128, 64, 20 + 3 * DROP)) == 0
 
 
 def check_matvec(kernel):

@@ -19,8 +19,8 @@ from host.build.packages import chip_path, flatten_imports
 from host.build.shard import matrix_columns, shard_file
 from host.errors import BuildError
 from host.model.quantization.quantize import quantize
-from tests.host.tiny import random_checkpoint
-from tests.plans import tensor_plan
+from tests.host.tiny import coarsened_model, random_checkpoint
+from tests.plans import staged_plan, tensor_plan
 
 
 @pytest.fixture
@@ -215,3 +215,14 @@ def test_machine_code_that_knows_where_weights_lie_is_only_there_with_weights_in
     assert {"norms.mpy", "sums.mpy"} <= native
     expected = set() if flash else {"program.mpy", "exchange.mpy"}
     assert native & {"program.mpy", "exchange.mpy", "serve.mpy"} == expected
+
+
+@pytest.mark.parametrize("change", [1, 2, 3, 4])
+def test_chips_in_whose_layers_the_stream_gets_coarser_have_the_kernel_for_it(change: int) -> None:
+    model = coarsened_model(change=change)
+    plan = staged_plan(model, 2, 2, 16)
+    for stage, shard in enumerate(plan.shards):
+        files = chip_files(model, plan, shard, "rv32imc", {}, RV32IM)
+        norms = files[chip_path("firmware/compute/norms.py")], files[f"{bundle.NATIVE}/norms.mpy"]
+        is_there = [b"add_coarser" in module for module in norms]
+        assert is_there == 2 * [stage == (change - 1) // 2]

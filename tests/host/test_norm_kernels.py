@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bench.emulation.module import TARGETS, EmulatedModule
+from host.build.coarser_kernel import with_coarser
 from host.model import arithmetic
 from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, RESIDUAL_LIMIT, Gain, Rescale
 from protocol.shard_layout import DROP
@@ -15,7 +16,7 @@ EPSILONS = (0, 1, 1 << 12, 1 << 24, (1 << 30) - 1)
 
 @pytest.fixture(params=TARGETS)
 def module(request):
-    return EmulatedModule(SOURCE, "firmware/compute/norms.py", request.param)
+    return EmulatedModule(with_coarser(SOURCE), "firmware/compute/norms.py", request.param)
 
 
 def residuals(random, dim):
@@ -48,12 +49,13 @@ def test_sums_are_the_specifications(module):
         residual = random.integers(-RESIDUAL_LIMIT, RESIDUAL_LIMIT + 1, dim)
         sums = random.integers(-ACCUMULATOR_LIMIT, ACCUMULATOR_LIMIT + 1, dim)
         rescale = Rescale(random.integers(0, 1 << 15, dim), shift)
-        module.clear()
-        target, multipliers = module.placed(residual), module.placed(rescale.multiplier, "<u2")
-        given = target, 0, module.placed(sums), multipliers, 0, dim, shift + DROP * drop
-        module.call("add_rescaled", *given)
-        expected = arithmetic.add_residual(residual, sums, rescale, drop)
-        assert module.int32s(target, dim).tolist() == expected.tolist()
+        for name, bits in (("add_rescaled", 0), ("add_coarser", drop)):
+            module.clear()
+            target, multipliers = module.placed(residual), module.placed(rescale.multiplier, "<u2")
+            given = target, 0, module.placed(sums), multipliers, 0, dim, shift + DROP * bits
+            module.call(name, *given)
+            expected = arithmetic.add_residual(residual, sums, rescale, bits)
+            assert module.int32s(target, dim).tolist() == expected.tolist()
 
 
 def test_the_best_is_numpys(module):

@@ -41,6 +41,7 @@ _CORES: dict[str, Callable[[Rv32Assembler], None]] = {
     "gate": rv32_elements.gate,
     "norm": rv32_norms.norm,
     "add_rescaled": rv32_norms.add_rescaled,
+    "add_coarser": rv32_norms.add_coarser,
     "best": rv32_norms.best,
     "contribute": rv32_norms.contribute,
     "_clear": rv32_norms.clear,

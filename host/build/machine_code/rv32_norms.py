@@ -131,11 +131,21 @@ def _find_root(asm: Rv32Assembler) -> None:
 
 
 def add_rescaled(asm: Rv32Assembler) -> None:
-    """Words: residual, unused, sums, multipliers u16, offset in bytes, n, shift and drop."""
+    """Words: residual, unused, sums, multipliers u16, offset in bytes, n, shift."""
+    _add_rescaled(asm)
+
+
+def add_coarser(asm: Rv32Assembler) -> None:
+    """Words: as add_rescaled's, but shift is DROP larger for each bit that the residual loses."""
+    _add_rescaled(asm, is_coarser=True)
+
+
+def _add_rescaled(asm: Rv32Assembler, is_coarser: bool = False) -> None:
     load_words(asm, {"a1": 0, "a2": 2, "a3": 3, "t0": 4, "a4": 5, "a5": 6})
     asm.add("a3", "a3", "t0")
     end_of(asm, "a4", "a1")
-    _drop_bits(asm)
+    if is_coarser:
+        _drop_bits(asm)
     asm.addi("a5", "a5", -15)
     half_of(asm, "a6", "a5")
     asm.li("a7", 0xFFFFFF)  # arithmetic.RESIDUAL_LIMIT

@@ -49,6 +49,7 @@ _CORES: dict[str, Callable[[XtensaAssembler], None]] = {
     "gate": xtensa_elements.gate,
     "norm": xtensa_norms.norm,
     "add_rescaled": xtensa_norms.add_rescaled,
+    "add_coarser": xtensa_norms.add_coarser,
     "best": xtensa_norms.best,
     "contribute": xtensa_norms.contribute,
     "_clear": xtensa_norms.clear,

@@ -128,10 +128,20 @@ def _find_inverse(asm: XtensaAssembler) -> None:
 
 
 def add_rescaled(asm: XtensaAssembler) -> None:
-    """Words: residual, unused, sums, multipliers u16, offset in bytes, n, shift and drop."""
+    """Words: residual, unused, sums, multipliers u16, offset in bytes, n, shift."""
+    _add_rescaled(asm)
+
+
+def add_coarser(asm: XtensaAssembler) -> None:
+    """Words: as add_rescaled's, but shift is DROP larger for each bit that the residual loses."""
+    _add_rescaled(asm, is_coarser=True)
+
+
+def _add_rescaled(asm: XtensaAssembler, is_coarser: bool = False) -> None:
     with frame(asm, {"a3": 0, "a4": 2, "a5": 3, "a6": 4, "a7": 5, "a8": 6}):
         asm.add("a5", "a5", "a6")
-        _drop_bits(asm)
+        if is_coarser:
+            _drop_bits(asm)
         asm.set("a9", _RESIDUAL_LIMIT)
         asm.neg("a10", "a9")
 
