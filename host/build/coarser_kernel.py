@@ -1,18 +1,17 @@
 """Source of the viper kernel of models whose residual stream gets coarser in a layer.
 
-It takes the place of `add_rescaled` of firmware/compute/norms.py, behind which it stands in the
-module of a chip that has such a layer, with the same arguments. All other chips do without it.
+It takes the place of `add_rescaled` of firmware/compute/norms.py, with the same arguments, on
+chips that have such a layer. All others do without it.
 """
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable
 
 from host.model.quantized import QuantizedLayer
 
-_COARSER = '''
-
-@micropython.viper
+_COARSER = '''@micropython.viper
 def add_coarser(
     residual: ptr32, v: int, acc: ptr32, multiplier: ptr16, at: int, n: int, shift: int
 ):
@@ -57,5 +56,12 @@ def gets_coarser(layers: Iterable[QuantizedLayer]) -> bool:
 
 
 def with_coarser(source: str) -> str:
-    """Returns the source of norms.py with the kernel."""
-    return source + _COARSER
+    """Returns the source of norms.py with this kernel in place of its `add_rescaled`."""
+    lines = source.splitlines(keepends=True)
+    (replaced,) = (
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef) and node.name == "add_rescaled"
+    )
+    first = replaced.decorator_list[0].lineno
+    return "".join([*lines[: first - 1], _COARSER, *lines[replaced.end_lineno :]])

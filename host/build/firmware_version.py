@@ -19,10 +19,10 @@ HOST_ONLY = (
 )  # fmt: skip
 # Files that generate kernels and change sources, on which a chip's code also depends.
 GENERATORS = (
-    "attention_kernel.py", "branches.py", "compiler_names.py", "constants.py", "error_texts.py",
-    "int8_kernels.py", "kernels.py", "norm_kernel.py", "packages.py", "pass_kernels.py",
-    "row_kernels.py", "source_edits.py", "unrolling.py", "wide_attention_kernel.py",
-    "machine_code",
+    "attention_kernel.py", "branches.py", "coarser_kernel.py", "compiler_names.py",
+    "constants.py", "error_texts.py", "group_kernels.py", "int8_kernels.py", "kernels.py",
+    "norm_kernel.py", "packages.py", "pass_kernels.py", "row_kernels.py", "source_edits.py",
+    "unrolling.py", "wide_attention_kernel.py", "machine_code",
 )  # fmt: skip
 
 

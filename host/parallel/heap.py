@@ -38,6 +38,9 @@ CANDIDATES_CODE = 1_000
 # What kernels of int8 caches add (host/build/int8_kernels.py): of machine code on boards, where it
 # is more than on simulated chips (tests/host/test_int8_kernels.py).
 INT8_CODE = 1_000
+# What kernels of weights in groups, and that of a stream that gets coarser, add in the same way to
+# those of int8 weights (tests/host/test_group_kernels.py).
+GROUPS_CODE = 900
 # What firmware/links/ring.py adds.
 RING_CODE = 1_000
 # MicroPython's table of interned strings grows in blocks, each twice the size of the last one. The
@@ -189,6 +192,8 @@ def code_bytes(shape: Shape, place: str) -> int:
         code += CANDIDATES_CODE
     if shape.config.int8_kv:
         code += INT8_CODE
+    if shape.config.groups:
+        code += GROUPS_CODE
     if shape.link.is_ring:
         code += RING_CODE
     return code

@@ -69,7 +69,7 @@ def test_the_generators_are_all_that_make_kernels():
     """What a chip's sources go through and kernels are made by, and what these import of their
     folder."""
     changes = re.search(r"^_CHANGES = \((.*?)\)", BUNDLE.read_text(), re.MULTILINE | re.DOTALL)
-    made = ["model_kernels", "pass_source", *re.findall(r"\w+", changes[1])]
+    made = ["model_kernels", "pass_source", "with_coarser", *re.findall(r"\w+", changes[1])]
     found, left = set(), {_module_of(name) for name in made}
     while left:
         name = left.pop()

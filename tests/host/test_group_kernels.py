@@ -9,12 +9,16 @@ from hypothesis import strategies as st
 
 from bench.emulation.module import TARGETS, EmulatedModule
 from firmware import proof
+from host.build.coarser_kernel import with_coarser
 from host.build.group_kernels import group_kernel, group_kernel_name, stored_groups
+from host.build.kernels import kernel_source
 from host.build.machine_code.registry import LX6, PIE, RV32IM, KernelSet
 from host.model.arithmetic import grouped_matvec
 from host.model.groups import COLUMNS, MOST_LEAST, MOST_WEIGHT, unpack
+from host.parallel.heap import GROUPS_CODE
 from protocol.shard_layout import PAIRS, VECTORS
 from tests.host.test_groups import draw_packed
+from tests.simulation.launch import REPOSITORY
 
 GUARD = -0x5A5A5A5B
 PATH = "firmware/compute/model_kernels.py"
@@ -101,3 +105,21 @@ def test_a_chip_proves_them_on_whole_aligned_rows(padding: int) -> None:
                 emulated.call("matvec_groups_64", *places, rows, at)
                 found.append(emulated.int32s(out, rows).tolist())
             assert found.count(found[0]) == len(CODES)
+
+
+@pytest.mark.parametrize("kernels", [RV32IM, LX6, PIE], ids=lambda kernels: kernels.name)
+def test_plans_count_what_they_add_to_machine_code(kernels: KernelSet) -> None:
+    """To that of four matrices in int8, with what makes a residual stream coarser."""
+
+    def size(path: str, source: str) -> int:
+        made = EmulatedModule(source, path, kernels.mpy_arch, kernels, 64)
+        return sum(len(function.code) for function in made._functions.values())
+
+    norms = "firmware/compute/norms.py"
+    source = (REPOSITORY / norms).read_text()
+    coarser = size(norms, with_coarser(source)) - size(norms, source)
+    for columns in (64, 192, 576, 992):
+        int8, groups = (
+            size(PATH, kernel_source([32, of], 64, kernels.padding)) for of in (columns, -columns)
+        )
+        assert 4 * (groups - int8) + coarser <= GROUPS_CODE
