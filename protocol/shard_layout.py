@@ -6,7 +6,7 @@ module once it has read its file.
 | part | content |
 | --- | --- |
 | 8 bytes | MAGIC |
-| u16, u16, u32 | VERSION, 0, length of the header |
+| u16, u16, u32 | VERSION or GROUPS_VERSION, 0, length of the header |
 | header | JSON object of the fields HEADER, padded with spaces to a multiple of 4 |
 | tables | exponential u16 [EXP_ENTRIES], sigmoid u16 [SIGMOID_ENTRIES] |
 | each layer | u16 row multipliers of q, k, v, gate, up; then weights: q, k, v; o; gate, up; down |
@@ -39,6 +39,9 @@ from protocol.compat import const
 
 MAGIC = b"FEDSHARD"
 VERSION = const(4)
+# That of shards with matrices in groups, or a layer in which the residual stream gets coarser, for
+# firmware that knows neither refuses them. Firmware that reads this version reads the other too.
+GROUPS_VERSION = const(5)
 PREFIX_SIZE = const(16)  # bytes before the header
 DIGEST_SIZE = const(32)
 EXP_ENTRIES = const(512)

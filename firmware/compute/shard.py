@@ -24,6 +24,7 @@ from protocol.shard_layout import (
     EXP_ENTRIES,
     FEED_FORWARD_NORM,
     GATE_SHIFT,
+    GROUPS_VERSION,
     HEADER,
     HIDDEN_LIMIT,
     INDEX_SHIFT,
@@ -87,8 +88,10 @@ def _header_size(file):
     if prefix[: len(MAGIC)] != MAGIC:
         raise ShardError("the shard file is not one: flash this chip again")
     version = prefix[8] | prefix[9] << 8
-    if version != VERSION:
-        raise ShardError("shard format %d, firmware reads %d: flash both" % (version, VERSION))
+    if version != VERSION and version != GROUPS_VERSION:
+        raise ShardError(
+            "shard format %d, firmware reads %d: flash both" % (version, GROUPS_VERSION)
+        )
     return prefix[12] | prefix[13] << 8 | prefix[14] << 16
 
 

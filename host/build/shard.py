@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from host.build.coarser_kernel import gets_coarser
 from host.build.group_kernels import stored_groups
 from host.build.kernels import column_blocks
 from host.model import arithmetic
@@ -24,6 +25,7 @@ from protocol.messages import HASH_SIZE
 from protocol.shard_layout import (
     BIAS_FACTOR,
     GAIN_ZERO,
+    GROUPS_VERSION,
     HEADER,
     MAGIC,
     PAIRS,
@@ -44,10 +46,13 @@ def shard_file(model: QuantizedModel, plan: Plan, shard: Shard, padding: int = 1
     header = json.dumps(ordered, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 4)
     body = _Body(padding, block, "weights" in numbers)
-    body.add(MAGIC, VERSION.to_bytes(2, "little"), bytes(2), len(header).to_bytes(4, "little"))
+    layers = held_layers(model, plan, shard)
+    is_newer = "weights" in numbers or gets_coarser(layers)
+    version = GROUPS_VERSION if is_newer else VERSION
+    body.add(MAGIC, version.to_bytes(2, "little"), bytes(2), len(header).to_bytes(4, "little"))
     body.add(header, _u16(arithmetic.exp_table()), _u16(arithmetic.sigmoid_table()))
     columns = list_head_columns(plan) if shard.elements else None
-    for layer in held_layers(model, plan, shard):
+    for layer in layers:
         body.add_matrices(*_layer_parts(layer, shard, model.config.head_dim, columns))
         if plan.strategy.keeps_residual:
             body.add(_norms(layer))

@@ -142,7 +142,7 @@ class Merger:
     def read(self, plan: Plan, shard: Shard) -> None:
         file = shard_file(self.model, plan, shard, self.padding)
         reader = ShardReader(file)
-        assert reader.version == 4
+        assert reader.version == (5 if self.model.config.groups else 4)
         self.reduce = plan.parallelism.reduce
         self.assert_header(reader.header, plan, shard)
         assert reader.u16(512).tolist() == arithmetic.exp_table().tolist()

@@ -226,3 +226,5 @@ def test_chips_in_whose_layers_the_stream_gets_coarser_have_the_kernel_for_it(ch
         norms = files[chip_path("firmware/compute/norms.py")], files[f"{bundle.NATIVE}/norms.mpy"]
         is_there = [b"add_coarser" in module for module in norms]
         assert is_there == 2 * [stage == (change - 1) // 2]
+        # Firmware that lacks it refuses the shard.
+        assert files[bundle.SHARD][8] == (5 if is_there[0] else 4)
