@@ -7,7 +7,17 @@ from firmware.node import Node
 from firmware.roles.all_reduce import AllReduce
 from host.wire.payloads import encode_step_runs
 from protocol import message_types
-from protocol.frame import BROADCAST, DST, HEADER_SIZE, HOST, seal, verify_frame
+from protocol.frame import (
+    BROADCAST,
+    DST,
+    HEADER_SIZE,
+    HOST,
+    SEQUENCE,
+    SRC,
+    TYPE,
+    seal,
+    verify_frame,
+)
 from protocol.message import FederationMessage
 from tests.firmware.clock import CLOCK  # noqa: F401  no role here sees any other
 from tests.firmware.nodes import BOOT_ID, MemoryLink, outbox_of
@@ -35,7 +45,38 @@ class AirLink(MemoryLink):
                 other.inbox.append(sent)
 
 
-class Group:
+class Cluster:
+    """Chips on an air in memory, and their host. links, nodes: those of the chips."""
+
+    def send(self, kind, to, sequence, payload):
+        """Sends a message to one chip or all."""
+        frame = bytearray(HEADER_SIZE + len(payload) + 4)
+        frame[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
+        n = seal(frame, 2, kind, HOST, to, sequence, len(payload))
+        for chip, link in enumerate(self.links):
+            if to in (BROADCAST, chip):
+                link.inbox.append(bytes(frame[:n]))
+
+    def answers(self, turns=3):
+        """What the chips have said to the host, after some turns without a frame on the air."""
+        quiet = 0
+        while quiet < turns:
+            busy = [node.poll() for node in self.nodes]
+            quiet = 0 if any(busy) else quiet + 1
+        messages = []
+        for link in self.links:
+            for frame in link.sent:
+                n = verify_frame(frame, len(frame))
+                assert frame[DST] == HOST
+                payload = frame[HEADER_SIZE : HEADER_SIZE + n]
+                sequence = frame[SEQUENCE] | frame[SEQUENCE + 1] << 8
+                message = FederationMessage(frame[TYPE], frame[SRC], HOST, sequence, payload)
+                messages.append(message)
+            link.sent = []
+        return messages
+
+
+class Group(Cluster):
     """Chips 0 to n - 1 with all of a model between them."""
 
     def __init__(self, model, chips, mtu=250, slots=1):
@@ -65,29 +106,7 @@ class Group:
         if not again:
             self.sequence += 1
         payload = encode_step_runs(wants, runs, self.number, flat)
-        frame = bytearray(HEADER_SIZE + len(payload) + 4)
-        frame[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
-        n = seal(frame, 2, message_types.STEP, HOST, to, self.sequence, len(payload))
-        for chip, link in enumerate(self.links):
-            if to in (BROADCAST, chip):
-                link.inbox.append(bytes(frame[:n]))
-
-    def answers(self, turns=3):
-        """What the chips have said to the host, after some turns without a frame on the air."""
-        quiet = 0
-        while quiet < turns:
-            busy = [node.poll() for node in self.nodes]
-            quiet = 0 if any(busy) else quiet + 1
-        messages = []
-        for link in self.links:
-            for frame in link.sent:
-                n = verify_frame(frame, len(frame))
-                assert frame[DST] == HOST
-                payload = frame[HEADER_SIZE : HEADER_SIZE + n]
-                sequence = frame[4] | frame[5] << 8
-                messages.append(FederationMessage(frame[1], frame[2], HOST, sequence, payload))
-            link.sent = []
-        return messages
+        self.send(message_types.STEP, to, self.sequence, payload)
 
     def done(self):
         """Takes in that a step is over: the next one's collectives follow."""

@@ -8,21 +8,10 @@ from firmware.node import Node
 from firmware.roles.handover import LONGEST_TIMEOUT_MS
 from firmware.roles.pipeline import Pipeline as Role
 from host.wire.payloads import encode_step
-from protocol.frame import (
-    BROADCAST,
-    DST,
-    HEADER_SIZE,
-    HOST,
-    SEQUENCE,
-    SRC,
-    TYPE,
-    seal,
-    verify_frame,
-)
-from protocol.message import FederationMessage
+from protocol.frame import BROADCAST
 from protocol.message_types import ACK, STEP
 from tests.firmware.clock import CLOCK
-from tests.firmware.groups import AirLink
+from tests.firmware.groups import AirLink, Cluster
 from tests.firmware.nodes import BOOT_ID, outbox_of
 from tests.firmware.plain import PlainResidual
 from tests.firmware.shards import Part, file_of, in_file, kernels_of
@@ -39,7 +28,7 @@ class _Stage:
         self.rows = model.rows if last else 0
 
 
-class Pipeline:
+class Pipeline(Cluster):
     """Chips in groups of these sizes, each a stage of one layer of `model`."""
 
     def __init__(self, model, groups, slots=2, mtu=250):
@@ -79,39 +68,13 @@ class Pipeline:
         self.number += not again
         payload = encode_step(sequence_id, wants, position, len(residual), self.number, flat)
         to = 0 if len(self.first) == 1 else BROADCAST
-        self._send(STEP, to, self.number, payload)
+        self.send(STEP, to, self.number, payload)
         return self.number
 
     def acknowledge(self, message):
         """The host's acknowledgement of an answer."""
-        self._send(ACK, message.src, message.sequence, message.payload[:7] + b"\0\0")
-
-    def _send(self, kind, to, sequence, payload):
-        frame = bytearray(HEADER_SIZE + len(payload) + 4)
-        frame[HEADER_SIZE : HEADER_SIZE + len(payload)] = payload
-        n = seal(frame, 2, kind, HOST, to, sequence, len(payload))
-        for chip, link in enumerate(self.links):
-            if to in (BROADCAST, chip):
-                link.inbox.append(bytes(frame[:n]))
+        self.send(ACK, message.src, message.sequence, message.payload[:7] + b"\0\0")
 
     def send_again(self):
         """Lets so much time pass that what is not acknowledged is sent again."""
         CLOCK.pass_ms(LONGEST_TIMEOUT_MS)
-
-    def said(self, turns=3):
-        """What the chips have said to the host, after some turns without a frame on the air."""
-        quiet = 0
-        while quiet < turns:
-            busy = [node.poll() for node in self.nodes]
-            quiet = 0 if any(busy) else quiet + 1
-        messages = []
-        for link in self.links:
-            for frame in link.sent:
-                n = verify_frame(frame, len(frame))
-                assert frame[DST] == HOST
-                payload = frame[HEADER_SIZE : HEADER_SIZE + n]
-                sequence = frame[SEQUENCE] | frame[SEQUENCE + 1] << 8
-                message = FederationMessage(frame[TYPE], frame[SRC], HOST, sequence, payload)
-                messages.append(message)
-            link.sent = []
-        return messages

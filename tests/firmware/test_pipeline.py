@@ -29,10 +29,10 @@ def answers(messages):
 def through(pipeline, residual, position=0, sequence_id=1):
     """The logits of one step, which the host acknowledges."""
     pipeline.step(residual, WANTS_LOGITS, position, sequence_id)
-    came = answers(pipeline.said())
+    came = answers(pipeline.answers())
     for message in came:
         pipeline.acknowledge(message)
-    pipeline.said()
+    pipeline.answers()
     return logits_in(came)
 
 
@@ -68,7 +68,7 @@ def test_the_best_tokens_are_those_of_the_logits():
     residual = embedded(model)
     pipeline.step(residual, WANTS_BEST)
     expected = expected_logits(model, residual, 0)
-    bests = [decode_best(m.payload) for m in answers(pipeline.said())]
+    bests = [decode_best(m.payload) for m in answers(pipeline.answers())]
     assert len(bests) == 2 and max(best.logits[0] for best in bests) == max(expected)
 
 
@@ -77,7 +77,7 @@ def test_what_nobody_wants_to_know_is_not_answered():
     pipeline = Pipeline(model, (1, 1))
     first, second = embedded(model, 2), embedded(model)
     pipeline.step(first, WANTS_NOTHING)
-    assert [(m.kind, m.src) for m in pipeline.said()] == [(ACK, 0)]
+    assert [(m.kind, m.src) for m in pipeline.answers()] == [(ACK, 0)]
     expected_logits(model, first, 0)
     assert through(pipeline, second, 2) == expected_logits(model, second, 2)
 
@@ -88,7 +88,7 @@ def test_a_stage_hands_over_nothing_before_what_it_made_was_taken():
     residuals = [embedded(model) for _ in range(5)]
     for sequence_id, residual in enumerate(residuals):
         pipeline.step(residual, WANTS_LOGITS, 0, sequence_id)
-        said = pipeline.said()
+        said = pipeline.answers()
         # Of five steps the last stage holds what it made of one and another that it has worked on,
         # so does the first; the fifth waits.
         taken = [m.sequence for m in said if m.kind == ACK]
@@ -98,7 +98,7 @@ def test_a_stage_hands_over_nothing_before_what_it_made_was_taken():
             answer = answers(said)
     for sequence_id, residual in enumerate(residuals[1:], 1):
         pipeline.acknowledge(answer[0])
-        said = pipeline.said()
+        said = pipeline.answers()
         assert [m.sequence for m in said if m.kind == ACK] == ([5] if sequence_id == 1 else [])
         answer = answers(said)
         assert logits_in(answer) == expected_logits(model, residual, 0)
@@ -109,14 +109,14 @@ def test_what_waits_to_be_handed_over_is_dropped_with_its_session():
     pipeline = Pipeline(model, (1,), slots=2)
     for sequence_id in (1, 2):
         pipeline.step(embedded(model), WANTS_LOGITS, 0, sequence_id)
-    (answer,) = answers(pipeline.said())
+    (answer,) = answers(pipeline.answers())
     pipeline.links[0].inbox.append(
         FederationMessage(message_types.DISCOVERY, HOST, BROADCAST, 1, b"another").encode()
     )
-    pipeline.said()
+    pipeline.answers()
     pipeline.acknowledge(answer)
     pipeline.send_again()
-    assert answers(pipeline.said()) == []
+    assert answers(pipeline.answers()) == []
     residual = embedded(model)
     assert through(pipeline, residual, 0, 3) == expected_logits(model, residual, 0)
 
@@ -125,14 +125,14 @@ def test_answers_come_again_until_they_are_acknowledged():
     model = TinyModel(seed=25)
     pipeline = Pipeline(model, (1, 1))
     pipeline.step(embedded(model), WANTS_LOGITS)
-    (first,) = answers(pipeline.said())
-    assert answers(pipeline.said()) == []
+    (first,) = answers(pipeline.answers())
+    assert answers(pipeline.answers()) == []
     pipeline.send_again()
-    assert answers(pipeline.said()) == [first]
+    assert answers(pipeline.answers()) == [first]
     pipeline.acknowledge(first)
-    pipeline.said()
+    pipeline.answers()
     pipeline.send_again()
-    assert pipeline.said() == []
+    assert pipeline.answers() == []
 
 
 def test_a_step_that_comes_again_is_acknowledged_again_and_not_computed():
@@ -140,9 +140,9 @@ def test_a_step_that_comes_again_is_acknowledged_again_and_not_computed():
     pipeline = Pipeline(model, (1, 1))
     residual = embedded(model)
     pipeline.step(residual, WANTS_LOGITS)
-    assert len(pipeline.said()) == 2
+    assert len(pipeline.answers()) == 2
     pipeline.step(residual, WANTS_LOGITS, again=True)
-    assert [(m.kind, m.src) for m in pipeline.said()] == [(ACK, 0)]
+    assert [(m.kind, m.src) for m in pipeline.answers()] == [(ACK, 0)]
 
 
 def test_nothing_is_missing_where_a_third_of_messages_is_lost():
@@ -155,7 +155,7 @@ def test_nothing_is_missing_where_a_third_of_messages_is_lost():
         pipeline.step(residual, WANTS_LOGITS, position)
         came = []
         while not came:
-            came = answers(pipeline.said(1))
+            came = answers(pipeline.answers(1))
             pipeline.send_again()
         pipeline.acknowledge(came[0])
         assert logits_in(came) == expected_logits(model, residual, position)
@@ -167,18 +167,18 @@ def test_a_position_without_its_past_is_told_to_the_host_by_any_stage():
     through(pipeline, embedded(model))
     pipeline.roles[1].step.forget()
     number = pipeline.step(embedded(model), WANTS_LOGITS, position=1)
-    (error,) = [m for m in pipeline.said() if m.kind == ERROR]
+    (error,) = [m for m in pipeline.answers() if m.kind == ERROR]
     assert (error.src, error.sequence) == (1, number)
     assert decode_error(error.payload).code == NEED_KV
     pipeline.send_again()
-    assert pipeline.said() == []  # nobody is held up by it
+    assert pipeline.answers() == []  # nobody is held up by it
 
 
 def test_a_step_that_contradicts_the_share_is_refused():
     model = TinyModel(seed=29, context=8)
     pipeline = Pipeline(model, (1, 1))
     pipeline.step(embedded(model), WANTS_LOGITS, position=8)
-    (error,) = [m for m in pipeline.said() if m.kind == ERROR]
+    (error,) = [m for m in pipeline.answers() if m.kind == ERROR]
     assert decode_error(error.payload).code == BAD_REQUEST
 
 
@@ -188,12 +188,12 @@ def test_another_session_forgets_what_was_under_way():
     for link in pipeline.links:
         link.lost = lambda frame: True
     pipeline.step(embedded(model), WANTS_LOGITS)
-    pipeline.said()
+    pipeline.answers()
     for link in pipeline.links:
         link.lost = lambda frame: False
         discovery = FederationMessage(message_types.DISCOVERY, HOST, BROADCAST, 1, b"another")
         link.inbox.append(discovery.encode())
-    pipeline.said()
+    pipeline.answers()
     fresh = TinyModel(seed=30, kv_heads=4)
     residual = embedded(model)
     assert through(pipeline, residual, 0, 2) == expected_logits(fresh, residual, 0)
@@ -228,7 +228,7 @@ def busy_ms(pipeline, chip):
     pipeline.links[chip].inbox.append(
         FederationMessage(message_types.STATISTICS, HOST, chip, 9, b"\0").encode()
     )
-    (said,) = [m for m in pipeline.said() if m.kind == STATISTICS]
+    (said,) = [m for m in pipeline.answers() if m.kind == STATISTICS]
     return decode_statistics(said.payload).busy_ms
 
 
@@ -237,7 +237,7 @@ def sent_again_at(pipeline, until):
     began, times = CLOCK.now, []
     while CLOCK.now - began < until:
         CLOCK.pass_ms(1)
-        times += [CLOCK.now - began] * len(answers(pipeline.said(1)))
+        times += [CLOCK.now - began] * len(answers(pipeline.answers(1)))
     return times
 
 
@@ -252,7 +252,7 @@ def test_an_answer_is_sent_again_after_a_timeout_that_grows():
         pipeline = Pipeline(model, (1,))
         take(pipeline, 0, step_ms)
         pipeline.step(embedded(model), WANTS_LOGITS)
-        assert len(answers(pipeline.said(1))) == 1
+        assert len(answers(pipeline.answers(1))) == 1
         expected, timeout = [first], first
         while expected[-1] < 1500:
             timeout = min(timeout + timeout // 4, LONGEST_TIMEOUT_MS)
@@ -266,13 +266,13 @@ def test_an_answer_that_nobody_takes_is_given_up_and_the_next_step_begun():
     pipeline = Pipeline(model, (1,))
     first, second = embedded(model), embedded(model)
     pipeline.step(first, WANTS_LOGITS)
-    (answer,) = answers(pipeline.said())
+    (answer,) = answers(pipeline.answers())
     pipeline.step(second, WANTS_LOGITS, position=1)
-    assert [m.kind for m in pipeline.said()] == [ACK]  # what comes of it waits
+    assert [m.kind for m in pipeline.answers()] == [ACK]  # what comes of it waits
     CLOCK.pass_ms(GIVE_UP_MS)
-    assert answers(pipeline.said()) == [answer]  # a last time
+    assert answers(pipeline.answers()) == [answer]  # a last time
     CLOCK.pass_ms(1)
-    said = pipeline.said()
+    said = pipeline.answers()
     assert [m.kind for m in said] == [LOGITS]
     expected_logits(model, first, 0)
     assert logits_in(answers(said)) == expected_logits(model, second, 1)
