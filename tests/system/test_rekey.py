@@ -19,9 +19,19 @@ def use_half(signer, source):
         signer.session._highest[source] = HALF + 1
 
 
-@pytest.mark.parametrize("source", [None, 3])
+HOST, CHIPS, PIPELINE = {}, {"reduce": "chips"}, {"stages": 5}
+
+
 @pytest.mark.parametrize(
-    "mode", [{}, {"reduce": "chips"}, {"stages": 5}], ids=["host", "chips", "pipeline"]
+    ("mode", "source"),
+    [
+        (HOST, 3),
+        (CHIPS, None),
+        (PIPELINE, 3),
+        pytest.param(HOST, None, marks=pytest.mark.verify),
+        pytest.param(CHIPS, 3, marks=pytest.mark.verify),
+        pytest.param(PIPELINE, None, marks=pytest.mark.verify),
+    ],
 )
 def test_another_session_begins_with_the_next_sequence(model, runs, mode, source):
     with open_cluster(model, settings(5, "espnow", 0.0, True, **mode)) as cluster:

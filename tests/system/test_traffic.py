@@ -79,10 +79,10 @@ STAGED = [
 
 
 def is_in_slice(mode, link, chips, secure):
-    """Of signed ones a slice, and of all-gather, which `verify` takes all of."""
-    if mode == "gather":
-        return (link, chips, secure) == ("espnow", 5, True)
-    return not secure or (link, chips) == ("espnow", 5)
+    """Five chips on the air are signed, all others are not; of all-gather these alone."""
+    if (link, chips) == ("espnow", 5):
+        return secure
+    return not secure and mode != "gather"
 
 
 SLICE = [

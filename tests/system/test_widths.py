@@ -56,7 +56,8 @@ HOST, CHIPS = Parallelism(reduce="host"), Parallelism(reduce="chips")
 CASES = [
     (ODD, 5, "uart", HOST, False, 0.0),
     (ODD, 3, "espnow", CHIPS, True, 0.05),
-    (ODD, 10, "espnow", ALL_GATHER, True, 0.05),
+    (ODD, 4, "espnow", ALL_GATHER, True, 0.05),
+    pytest.param(ODD, 10, "espnow", ALL_GATHER, True, 0.05, marks=pytest.mark.verify),
     pytest.param(ODD, 5, "uart", ALL_GATHER, False, 0.0, marks=pytest.mark.verify),
     pytest.param(WIDE, 5, "espnow", ALL_GATHER, False, 0.05, marks=pytest.mark.verify),
     pytest.param(BANKED, 2, "espnow", ALL_GATHER, True, 0.02, marks=pytest.mark.verify),
