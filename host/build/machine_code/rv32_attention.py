@@ -6,8 +6,6 @@ and of `attend_int8` (host/build/int8_kernels.py).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from host.build.machine_code.rv32 import SAVED, Rv32Assembler
 from host.build.machine_code.rv32_core import (
     add_constant,
@@ -17,14 +15,14 @@ from host.build.machine_code.rv32_core import (
     load_words,
     saved,
 )
+from host.build.machine_code.rv32_rows import LAST_AT, REACH, ROWS_AT, WORDS_AT, Rows, find_offset
 
 PARTS = ("scores", "softmax", "mean")
 # Places of the argument words.
 _KEYS, _VALUES, _ROWS, _HEADS, _Q, _OUT, _SCORES, _TABLE, _SEEN, _SHIFT = range(2, 12)
-# In the stack's frame from head to head: the words' address, what is left of `rows`, `q` and
-# `out`, where `rows` ends, and at which byte of a row of values a block of elements begins.
-_WORDS_AT, _ROWS_AT, _Q_AT, _OUT_AT, _LAST_AT, _BLOCK_AT, _ROOM = 0, 4, 8, 12, 16, 20, 24
-_REACH = 2047  # of a load's offset
+# In the stack's frame from head to head, besides what Rows needs: what is left of `q` and `out`,
+# and at which byte of a row of values a block of elements begins.
+_Q_AT, _OUT_AT, _BLOCK_AT, _ROOM = 8, 12, 20, 24
 _FETCHED = ("t0", "t1", "t2", "t3")
 _SUMS = (*SAVED, "t4", "t5", "t6", "a7")
 _UNROLLED = 16  # elements of a query up to which a score is written out
@@ -39,12 +37,12 @@ def attend(
 ) -> None:
     """Heads of `size` elements; parts: the first of PARTS, of a kernel that serves only to count
     instructions; is_int8: whether caches hold int8."""
-    rows = _Rows(size, is_int8)
+    rows = Rows(size, is_int8)
     with saved(asm, (*SAVED, "ra"), _ROOM):
         load_words(asm, {"t0": _ROWS, "t1": _HEADS, "t2": _Q, "t3": _OUT})
         end_of(asm, "t1", "t0")
-        for register, place in (("a0", _WORDS_AT), ("t0", _ROWS_AT), ("t2", _Q_AT),
-                                ("t3", _OUT_AT), ("t1", _LAST_AT)):  # fmt: skip
+        for register, place in (("a0", WORDS_AT), ("t0", ROWS_AT), ("t2", _Q_AT),
+                                ("t3", _OUT_AT), ("t1", LAST_AT)):  # fmt: skip
             asm.sw(register, place, "sp")
         asm.bltu("t0", "t1", "head")
         asm.j("no head")
@@ -54,63 +52,16 @@ def attend(
             _write_softmax(asm)
         if "mean" in parts:
             _write_means(asm, rows)
-        asm.lw("t0", _ROWS_AT, "sp")
-        asm.lw("t1", _LAST_AT, "sp")
+        asm.lw("t0", ROWS_AT, "sp")
+        asm.lw("t1", LAST_AT, "sp")
         asm.lw("t2", _Q_AT, "sp")
         asm.addi("t0", "t0", 4)
         add_constant(asm, "t2", 4 * size, "t3")
-        asm.sw("t0", _ROWS_AT, "sp")
+        asm.sw("t0", ROWS_AT, "sp")
         asm.sw("t2", _Q_AT, "sp")
         asm.bgeu("t0", "t1", "no head")
         asm.j("head")
         asm.label("no head")
-
-
-class _Rows(NamedTuple):
-    """Rows of a cache: their elements, and whether these are int8, of which each row has a shift
-    behind all rows."""
-
-    size: int
-    is_int8: bool
-
-    @property
-    def width(self) -> int:
-        """The bytes of an element."""
-        return 1 if self.is_int8 else 2
-
-    @property
-    def stride(self) -> int:
-        """The bytes of a row."""
-        return self.width * self.size
-
-    def is_reached(self, positions: int, elements: int) -> bool:
-        """Returns whether a load's offset reaches the first elements of a position so many further
-        on."""
-        return positions * self.stride + self.width * elements <= _REACH
-
-    def load(self, asm: Rv32Assembler, to: str, position: int, element: int, base: str) -> None:
-        """to = an element as it is stored, of a position so many further on."""
-        instruction = asm.lbu if self.is_int8 else asm.lhu
-        instruction(to, position * self.stride + self.width * element, base)
-
-    def find(self, asm: Rv32Assembler, cache: int, register: str, shifts: str = "") -> None:
-        """register = where the head's rows begin in a cache, shifts = where their shifts do; a0 =
-        the words; changes t0, t1."""
-        asm.lw("a0", _WORDS_AT, "sp")
-        asm.lw("t0", _ROWS_AT, "sp")
-        asm.lw("t0", 0, "t0")
-        if shifts:
-            asm.lw(shifts, _LAST_AT, "sp")
-            asm.lw(shifts, 0, shifts)  # how many rows the cache has
-            asm.li("t1", self.stride)
-            asm.mul(shifts, shifts, "t1")
-            asm.add(shifts, shifts, "t0")
-        asm.li("t1", self.stride)
-        asm.mul("t0", "t0", "t1")
-        asm.lw(register, 4 * cache, "a0")
-        if shifts:
-            asm.add(shifts, shifts, register)
-        asm.add(register, register, "t0")
 
 
 def _find_scores(asm: Rv32Assembler, begin: str, end: str) -> None:
@@ -120,7 +71,7 @@ def _find_scores(asm: Rv32Assembler, begin: str, end: str) -> None:
     end_of(asm, end, begin)
 
 
-def _write_scores(asm: Rv32Assembler, rows: _Rows) -> None:
+def _write_scores(asm: Rv32Assembler, rows: Rows) -> None:
     """scores [seen] = q . key, and the largest of them.
 
     Keys are stored with an offset that makes all scores of a head greater by the same: neither
@@ -132,14 +83,14 @@ def _write_scores(asm: Rv32Assembler, rows: _Rows) -> None:
     rows.find(asm, _KEYS, "a1", _KEY_SHIFTS if rows.is_int8 else "")
     _find_scores(asm, "a3", "a4")
     asm.lw("a2", _Q_AT, "sp")
-    if 4 * size <= _REACH:
+    if 4 * size <= REACH:
         asm.addi("a6", "a2", 4 * size)
     else:
         asm.li("a6", 4 * size)
         asm.add("a6", "a6", "a2")
     asm.lui(_LARGEST, 0x80000)
     if rows.is_int8:
-        _find_offset(asm)
+        find_offset(asm, _OFFSET)
     asm.addi("t5", "a4", -4 * together)
     asm.bgtu("a3", "t5", "few keys")
     asm.label("keys")
@@ -153,20 +104,7 @@ def _write_scores(asm: Rv32Assembler, rows: _Rows) -> None:
     asm.label("no keys")
 
 
-def _find_offset(asm: Rv32Assembler) -> None:
-    """_OFFSET = 128 times the sum of the query, which lies from a2 to a6."""
-    asm.li(_OFFSET, 0)
-    asm.mv("a7", "a2")
-
-    def element(i: int) -> None:
-        asm.lw("t0", 4 * i, "a7")
-        asm.add(_OFFSET, _OFFSET, "t0")
-
-    each(asm, {"a7": 4}, "a6", "t6", element)
-    asm.slli(_OFFSET, _OFFSET, 7)
-
-
-def _positions(asm: Rv32Assembler, rows: _Rows, count: int) -> None:
+def _positions(asm: Rv32Assembler, rows: Rows, count: int) -> None:
     """The scores of so many positions; an element of the query is loaded once for all."""
     size = rows.size
     sums = _SUMS[:count]
@@ -236,7 +174,7 @@ def _write_softmax(asm: Rv32Assembler) -> None:
     each(asm, {"a1": 4}, "a4", "s4", element)
 
 
-def _write_means(asm: Rv32Assembler, rows: _Rows) -> None:
+def _write_means(asm: Rv32Assembler, rows: Rows) -> None:
     """out [size] = the mean of values under the weights, which are first shifted right until their
     sum has about 15 bits."""
     size = rows.size
@@ -268,13 +206,13 @@ def _write_means(asm: Rv32Assembler, rows: _Rows) -> None:
         _some_means(asm, rows, size % len(_SUMS), shifts=False)
 
 
-def _shift_weights(asm: Rv32Assembler, rows: _Rows) -> None:
+def _shift_weights(asm: Rv32Assembler, rows: Rows) -> None:
     """Weights shifted in place, half-up; their sum in a6. Those of int8 caches then have the
     shifts of their values, and _ADDED is what a sum of products gets before it is divided."""
     if rows.is_int8:
         rows.find(asm, _VALUES, "t2", "s1")
         asm.li("s2", 0)
-    asm.lw("a0", _WORDS_AT, "sp")
+    asm.lw("a0", WORDS_AT, "sp")
     _find_scores(asm, "a1", "a3")
 
     def weight(i: int) -> None:
@@ -299,7 +237,7 @@ def _shift_weights(asm: Rv32Assembler, rows: _Rows) -> None:
         asm.sub(_ADDED, _ADDED, "s2")
 
 
-def _some_means(asm: Rv32Assembler, rows: _Rows, elements: int, shifts: bool) -> None:
+def _some_means(asm: Rv32Assembler, rows: Rows, elements: int, shifts: bool) -> None:
     """The means of the next elements; shifts: whether the weights are yet to be shifted."""
     sums = _SUMS[:elements]
     rows.find(asm, _VALUES, "a2")
