@@ -26,7 +26,7 @@ from bench.host_combined_model import HostCombined
 from bench.link_figures import RADIO_SEND, RATES, Rate
 from bench.plans import tensor_plan
 from bench.results import Label, Row
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.model.quantized import QuantizedModel
 from host.parallel.cost.chip_times import CYCLES_AN_INSTRUCTION
 from host.parallel.cost.instructions import chip_instructions

@@ -18,7 +18,7 @@ from bench.link_figures import RADIO_NOTHING, RADIO_RECEIVE, RADIO_SEND
 from bench.plans import tensor_plan
 from bench.qemu.machine import EmulationError
 from bench.results import Label, Row
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.wire.framing import decode_frame
 
 _BOARD = "esp32c3"  # has this processor

@@ -28,7 +28,8 @@ from host.errors import ClusterError, ModelError, SetupError
 from host.generation.choosing import TokenChooser
 from host.generation.decoding import decode
 from host.generation.drafts import Drafter, NgramTable
-from host.hardware.board import Board, load
+from host.hardware.board import Board
+from host.hardware.boards import load
 from host.launch import SimulatedChips, open_cluster
 from host.model.cache import load_quantized
 from host.model.checkpoint import Config

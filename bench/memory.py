@@ -8,7 +8,8 @@ from dataclasses import asdict
 
 from bench.chip import counted
 from bench.results import Label, Row
-from host.hardware.board import Board, load, names
+from host.hardware.board import Board
+from host.hardware.boards import load, names
 from host.launch import SimulatedChips, open_cluster
 from host.model.checkpoint import Config
 from host.model.quantized import QuantizedModel

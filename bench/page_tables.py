@@ -15,7 +15,7 @@ from bench.page_figures import MODEL, Cells, Figures, goal_cell
 from bench.ring import BAUDS, KINDS, shape_of
 from bench.ring import BOARD as RING_BOARD
 from bench.speed import BOARDS, CHIPS, MANY
-from host.hardware.board import load
+from host.hardware.boards import load
 
 _CHIP_GOALS = {1: 3.3, 5: 0.9}  # millions, at position 128
 _WHOLE = "chip"

@@ -19,7 +19,7 @@ from bench.results import Row
 from bench.speed import SpeedModel
 from host.build.machine_code.registry import LX6, PIE, RV32IM
 from host.cli.console import Console
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.model.checkpoint import Checkpoint, Config
 from host.model.loading import LoadedModel
 from host.model.quantized import QuantizedModel

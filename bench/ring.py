@@ -13,7 +13,7 @@ from dataclasses import replace
 from bench.results import Label, Row
 from bench.ring_model import RingModel, RingScenario
 from host.errors import ModelError
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import BoardSet
 from host.parallel.cost.chip_times import CYCLES_AN_INSTRUCTION

@@ -20,7 +20,8 @@ from bench.recording import Request
 from bench.results import Label, Row
 from bench.work import Work, combining_samples, host_samples, works
 from host.build.machine_code.registry import RV32IM
-from host.hardware.board import Board, load
+from host.hardware.board import Board
+from host.hardware.boards import load
 from host.hardware.kernels import native_kernels
 from host.model.quantized import QuantizedModel
 from host.parallel.heap import usable_heap

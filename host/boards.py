@@ -8,7 +8,8 @@ from host.cli.arguments import Parser, exit_code
 from host.cli.console import Console, Table
 from host.cli.tables import print_table, table_width
 from host.errors import BoardError
-from host.hardware.board import Board, load, names
+from host.hardware.board import Board
+from host.hardware.boards import load, names
 
 _TITLE = "Boards (sizes in KiB; heap: what plans count with over a link; -: no such link)"
 _HEADINGS = ("board", "MHz", "RAM", "PSRAM", "heap/uart", "/espnow", "flash")

@@ -13,7 +13,8 @@ from host.cluster.place import Place
 from host.cluster.port_choice import Ask, choose_port
 from host.cluster.registry import agree_on_key, check_permission, load_other_boards, make_cluster
 from host.errors import FlashError, ModelError
-from host.hardware.board import Board, board_names, load
+from host.hardware.board import Board
+from host.hardware.boards import board_names, load
 from host.links.discovery import find_candidates
 from host.model import loading
 from host.model.cache import quantize_once

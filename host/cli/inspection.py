@@ -12,7 +12,7 @@ from rich.table import Table
 
 from host.cli.console import Console
 from host.errors import ModelError
-from host.hardware import board as boards
+from host.hardware import boards
 from host.hardware.board import Board
 from host.hardware.mmu import mapped_room
 from host.model import loading

@@ -6,7 +6,8 @@ import argparse
 
 from host.cli.arguments import Parser, count_from, count_up_to, line_baud, model_path
 from host.errors import BoardError
-from host.hardware.board import RADIO_MTUS, board_names, load
+from host.hardware.board import RADIO_MTUS
+from host.hardware.boards import board_names, load
 from host.parallel.boards import BoardSet
 from host.parallel.options import CHOICES
 from host.parallel.parallelism import (

@@ -12,7 +12,7 @@ from host.errors import ArgumentError, ClusterError, ModelError
 from host.executors.executor import CANNOT_CHECK
 from host.generation.generator import make_sampler
 from host.generation.prompt_encoder import PromptEncoder, read_prompts
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.launch import Chips, FlashedBoards, SimulatedChips
 from host.launch.boards import describe_cluster, listed_ports
 from host.launch.choice import Choice

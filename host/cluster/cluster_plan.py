@@ -8,7 +8,7 @@ from host.build.configuration import REPL_MTU
 from host.cluster.cluster_fields import ClusterFile
 from host.cluster.cluster_file import FILE
 from host.errors import ClusterError
-from host.hardware import board as boards
+from host.hardware import boards
 from host.hardware.board import Board
 from host.links.access import REPL_BAUD
 from host.model.outline import Divisible

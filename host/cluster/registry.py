@@ -11,7 +11,7 @@ from host.cluster.cluster_fields import ClusterFile, FlashedChip
 from host.cluster.place import Place
 from host.cluster.port_choice import Ask
 from host.errors import FlashError
-from host.hardware import board as boards
+from host.hardware import boards
 from host.hardware.board import Board
 from host.model.quantized import QuantizedModel
 from protocol.messages import HASH_SIZE

@@ -15,7 +15,7 @@ from host.diagnosis.answers import ask
 from host.diagnosis.findings import Finding, fine, flash_again, wrong
 from host.diagnosis.prompt import NoPrompt, Prompt
 from host.errors import BoardError
-from host.hardware import board as boards
+from host.hardware import boards
 from host.links.discovery import format_mac
 
 OLDEST_VERSION = (1, 26)

@@ -15,8 +15,9 @@ from host.cluster.cluster_plan import check_flashed, line_baud, line_mtu, plan_c
 from host.cluster.coordinator import Coordinator
 from host.cluster.line_speed import raise_speeds, restore_speeds, speeds_to_try
 from host.errors import ClusterError
-from host.hardware import board as boards
-from host.hardware.board import Board, load
+from host.hardware import boards
+from host.hardware.board import Board
+from host.hardware.boards import load
 from host.hardware.kernels import matrix_padding
 from host.launch.choice import Choice
 from host.launch.cluster import Chips, OnReady, OpenCluster

@@ -18,7 +18,7 @@ from serial.tools.list_ports import comports
 from host.cluster import cluster_file, ports
 from host.cluster.cluster_fields import ClusterFile, FlashedChip
 from host.errors import ClusterError
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.launch.choice import Choice
 from host.launch.cluster import OnReady, OpenCluster
 from host.launch.flashed import FlashedBoards

@@ -11,7 +11,8 @@ from typing import Any
 from host.build.bundle import chip_files
 from host.build.configuration import SIMULATED_UART, configuration
 from host.errors import ModelError
-from host.hardware.board import Board, load
+from host.hardware.board import Board
+from host.hardware.boards import load
 from host.hardware.mmu import map_settings
 from host.launch.choice import Choice, choose_parallelism
 from host.launch.cluster import OnReady, OpenCluster

@@ -26,7 +26,7 @@ from host.cli.inspection import inspect_model, print_inspection
 from host.cli.quantizing import INT8, INT16, KV, WEIGHTS, quantize_to_file
 from host.cli.sizes import CONTEXT, print_sizes
 from host.errors import BoardError, ModelError
-from host.hardware import board as boards
+from host.hardware import boards
 from host.hardware.board import RADIO_MTUS
 from host.parallel.parallelism import LINKS, RING_BAUD, check_radio_option
 from host.parallel.plan import MAX_CHIPS

@@ -15,7 +15,7 @@ from host.cluster.cluster_fields import ClusterFile, FlashedChip
 from host.cluster.cluster_file import change
 from host.cluster.place import Place
 from host.cluster.timeout import Bounds
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.launch import FlashedBoards, flashed, open_cluster
 from host.model.formats import llama2c
 from host.model.loading import load_model

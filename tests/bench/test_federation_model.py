@@ -16,7 +16,7 @@ from bench.link_figures import (
     line_time,
 )
 from bench.work import PART, Work
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.model.quantization.quantize import quantize
 from host.parallel.cost.latency import HOST_SECONDS, USB_SECONDS, LatencyModel
 from host.parallel.cost.radio import RATE_54M

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from bench import bounds, memory
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.model.checkpoint import Config
 
 

@@ -11,7 +11,7 @@ from bench.kernel_tables import kernels
 from bench.page_figures import Figures, MissingFigure
 from bench.page_tables import TABLES
 from bench.results import Label, Row, stored
-from host.hardware.board import load
+from host.hardware.boards import load
 
 
 def test_the_pages_tables_are_made_of_the_figures_beside_it() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from bench.ring_model import RingModel, RingScenario
 from bench.virtual.model import CONFIG, small_model
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.parallel.boards import BoardSet
 from host.parallel.cost.chip_times import CYCLES_AN_INSTRUCTION
 from host.parallel.cost.kernel_costs import kernel_costs

@@ -6,7 +6,7 @@ from host.build.bundle import chip_files
 from host.build.configuration import REPL_UART, configuration
 from host.cluster.cluster_fields import FlashedChip
 from host.cluster.cluster_plan import plan_cluster
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.hardware.kernels import matrix_padding
 from host.links.discovery import format_mac
 from tests.standin_board.board import StandinBoard

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.errors import ModelError, ParallelError
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.model.arithmetic import add_residual
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
 from host.parallel import alternatives

@@ -15,7 +15,7 @@ from host.cluster.cluster_fields import FlashedChip
 from host.cluster.cluster_plan import line_baud, plan_cluster
 from host.cluster.line_speed import FAST_BAUDS
 from host.errors import ClusterError
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.launch import FlashedBoards, open_cluster, session
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference

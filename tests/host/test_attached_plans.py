@@ -9,7 +9,7 @@ from host.cluster.cluster_fields import FlashedChip
 from host.cluster.cluster_file import change
 from host.cluster.cluster_plan import plan_cluster
 from host.errors import ClusterError
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.launch import FlashedBoards, open_cluster
 from host.launch import flashed as launch_flashed
 from host.launch.boards import describe_cluster, listed_ports

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from host.errors import BoardError
-from host.hardware import board as boards
-from host.hardware.board import Board
+from host.hardware import boards
+from host.hardware.board import Board, Led, Uart
 
 GOOD = """
 description = "a board"
@@ -39,7 +39,7 @@ def test_adding_a_board_is_adding_a_file(tmp_path: Path) -> None:
     board = _board(tmp_path, GOOD)
     assert boards.names([tmp_path]) == ["odd"]
     assert (board.name, board.ram_kb, board.psram_kb, board.flash) == ("odd", 100, 0, None)
-    assert board.led == boards.Led(pin=2, kind="gpio")
+    assert board.led == Led(pin=2, kind="gpio")
 
 
 def test_folders_of_boards_add_to_those_that_ship(
@@ -66,7 +66,7 @@ def test_a_file_like_another_has_its_tables_field_by_field(tmp_path: Path) -> No
     (tmp_path / "odder.toml").write_text('like = "odd"\n[uart]\ntx = 7\n')
     board = boards.load("odder", [tmp_path])
     assert (board.name, board.description) == ("odder", "a board")
-    assert board.uart == boards.Uart(number=1, tx=7, rx=5, baud=115200, rxbuf=4096)
+    assert board.uart == Uart(number=1, tx=7, rx=5, baud=115200, rxbuf=4096)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from esptool.targets import CHIP_DEFS
 
 from host.errors import BoardError
-from host.hardware import board as boards
+from host.hardware import boards
 from host.hardware.ram import IDF, MACHINE_CODE
 from host.model.quantized import QuantizedModel
 from host.parallel.boards import BoardSet

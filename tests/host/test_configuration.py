@@ -11,7 +11,7 @@ from host.build.configuration import (
     configuration,
 )
 from host.build.firmware_version import firmware_version
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.model.quantization.quantize import quantize
 from host.parallel.cost.radio import RATE_54M
 from host.parallel.parallelism import Link, pipeline

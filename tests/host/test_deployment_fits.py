@@ -9,7 +9,7 @@ from host.build.bundle import compiled
 from host.cluster.place import Place
 from host.flashing.filesystem_image import make_filesystem, used_segments
 from host.generation.command_tables import load_commands
-from host.hardware import board as boards
+from host.hardware import boards
 from host.model.tokenizers.bpe import BpeTokenizer
 from host.parallel.heap import usable_heap
 from host.parallel.parallelism import Link, Parallelism

@@ -12,7 +12,7 @@ from host.cluster.cluster_file import change
 from host.cluster.place import Place
 from host.errors import ClusterError, ModelError, ParallelError
 from host.flash import parsed as flash_parsed
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.launch.choice import Choice, choose_parallelism
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize

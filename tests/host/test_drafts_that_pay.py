@@ -2,7 +2,7 @@
 
 import pytest
 
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.model.quantization.quantize import quantize
 from host.parallel.cost.drafts import count_that_pays
 from tests.host.tiny import random_checkpoint

@@ -10,7 +10,7 @@ from host.errors import FlashError
 from host.flashing import esptool
 from host.flashing.esptool import Segment, choose_bauds, identify_chip, write
 from host.flashing.esptool_failures import NoisyLine, make_error
-from host.hardware import board as boards
+from host.hardware import boards
 from tests.standin_board.board import StandinBoard
 from tests.standin_board.micropython_image import micropython_image
 

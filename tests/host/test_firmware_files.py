@@ -8,7 +8,7 @@ import pytest
 
 from host.errors import FlashError
 from host.flashing.firmware_files import find_image_file
-from host.hardware.board import load
+from host.hardware.boards import load
 
 BOARD = load("esp32s3")
 NAME = "ESP32_GENERIC_S3-20251209-v1.27.0.bin"

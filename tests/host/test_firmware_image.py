@@ -4,7 +4,7 @@ import pytest
 
 from host.errors import FlashError
 from host.flashing.firmware_image import Partition, read_image
-from host.hardware.board import load
+from host.hardware.boards import load
 from tests.standin_board.micropython_image import micropython_image
 
 KINDS = ["esp32", "esp32s2", "esp32s3", "esp32c3", "esp32c6"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from host.errors import ModelError
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.launch.choice import choose_parallelism
 from host.model.checkpoint import Config
 from host.model.outline import Outline

@@ -17,7 +17,7 @@ from host.cluster.place import Place
 from host.errors import FlashError
 from host.executors.host_reduce import HostReduceExecutor
 from host.flashing.updating import update
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.links.transport import Line, Transport, open_port
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference

@@ -17,7 +17,7 @@ from host.cluster import cluster_file, ready_check
 from host.cluster.cluster_fields import FlashedChip
 from host.flash import main
 from host.flashing import esptool
-from host.hardware import board as boards
+from host.hardware import boards
 from host.links.discovery import Candidate
 from tests.host.flash_lines import write_model
 from tests.simulation.launch import REPOSITORY

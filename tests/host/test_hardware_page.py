@@ -3,7 +3,7 @@
 import re
 
 from host.build.configuration import REPL_MTU, board_settings
-from host.hardware.board import load, names
+from host.hardware.boards import load, names
 from host.links.access import REPL_BAUD
 from tests.simulation.launch import REPOSITORY
 

@@ -13,7 +13,7 @@ from host.build.shard import shard_file
 from host.cli.console import Console
 from host.cli.inspection import find_fewest_chips
 from host.cli.quantizing import INT8, quantize_to_file
-from host.hardware import board as boards
+from host.hardware import boards
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT
 from host.model.checkpoint import Config

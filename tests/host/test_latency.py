@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.model.checkpoint import Config
 from host.model.loading import load_model
 from host.model.quantization.quantize import quantize

@@ -8,7 +8,7 @@ import pytest
 
 from host.build import kernels
 from host.errors import ModelError
-from host.hardware import board as boards
+from host.hardware import boards
 from host.model.__main__ import main
 from host.model.checkpoint import WIDEST, Config
 from host.model.formats import llama2c

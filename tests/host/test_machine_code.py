@@ -15,7 +15,7 @@ from host.build.machine_code.exchange_words import STAGE_WORDS
 from host.build.machine_code.exchange_words import WORDS as EXCHANGE_WORDS
 from host.build.machine_code.frames import WORDS
 from host.build.packages import chip_path
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.hardware.ram import IDF, MACHINE_CODE, PSRAM_OVERHEAD_KB, RING_CODE, UNSIGNED_CODE
 from host.parallel.parallelism import ALL_GATHERED
 from tests.plans import staged_plan, tensor_plan

@@ -8,7 +8,8 @@ import pytest
 
 from host.build.bundle import chip_files, split_files
 from host.cli.plan_report import describe_readings
-from host.hardware.board import FILESYSTEM, PAGE, load, names
+from host.hardware.board import FILESYSTEM, PAGE
+from host.hardware.boards import load, names
 from host.hardware.mmu import MMUS, map_settings, mapped_room
 from host.model.checkpoint import Config
 from host.model.outline import Outline

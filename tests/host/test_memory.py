@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from host.build.shard import shard_file
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.launch import SimulatedChips, open_cluster
 from host.model.checkpoint import Config
 from host.model.quantization.caches import narrow_caches

@@ -14,7 +14,7 @@ import pytest
 
 from host.cli.inspection import find_fewest_chips
 from host.cli.quantizing import MOST_SEQUENCES, read_texts
-from host.hardware import board as boards
+from host.hardware import boards
 from host.model import loading
 from host.model.__main__ import main
 from host.model.checkpoint import Checkpoint, Config, quantized_bytes

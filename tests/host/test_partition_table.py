@@ -8,7 +8,8 @@ from host.flashing.esptool import Segment
 from host.flashing.firmware_image import read_image
 from host.flashing.flashing import count_seconds, flash_segments
 from host.flashing.partition_table import add_weights, find_weights
-from host.hardware.board import FILESYSTEM, load
+from host.hardware.board import FILESYSTEM
+from host.hardware.boards import load
 from tests.standin_board.micropython_image import micropython_image
 
 NAMES = ("esp32s3-n16r8", "esp32s3", "esp32c3", "esp32")

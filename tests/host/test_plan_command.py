@@ -10,7 +10,7 @@ from host.cli.console import Console
 from host.cli.plan_options import parse_boards, parse_options
 from host.cli.run_options import parse_options as parse_run_options
 from host.errors import BoardError, ModelError
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.model.checkpoint import Config
 from host.model.formats import quantized_file
 from host.model.quantization.quantize import quantize

@@ -6,7 +6,7 @@ from host.cluster import ready_check
 from host.cluster.place import Place
 from host.cluster.ready_check import READY_TIMEOUT, await_ready
 from host.errors import FlashError
-from host.hardware import board as boards
+from host.hardware import boards
 from host.parallel.parallelism import Link
 from tests.host.pty_chips import PtyChip
 

@@ -9,7 +9,7 @@ from host.cluster.cluster_fields import FlashedChip
 from host.cluster.place import Place
 from host.cluster.registry import agree_on_key, check_permission, make_cluster, record
 from host.errors import BoardError, ClusterError, FlashError
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.model.quantization.quantize import quantize
 from host.parallel.parallelism import ALL_REDUCE, Link, pipeline
 from tests.host.tiny import random_checkpoint

@@ -11,7 +11,7 @@ from host.cluster.cluster_fields import FlashedChip
 from host.cluster.place import Place
 from host.errors import ClusterError, ModelError
 from host.flashing.updating import update
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.launch import FlashedBoards, RewrittenBoards, open_cluster, rewritten
 from host.launch.rewritten import shrink
 from host.model.quantization.quantize import quantize

@@ -11,7 +11,7 @@ import pytest
 from host.cli.run_options import parse_options
 from host.cli.run_values import simulated_chips
 from host.cluster.cluster_file import change
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.launch.simulated import make_key
 from host.model.formats import llama2c
 from host.model.quantization.quantize import quantize

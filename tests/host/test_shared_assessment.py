@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.model.checkpoint import Config
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from host.errors import ModelError
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.model.__main__ import main
 from host.model.outline import Outline
 from host.parallel import well_known

@@ -13,7 +13,7 @@ from host.cli.console import Console
 from host.cli.progress import show_progress
 from host.cli.tables import format_table, table_width
 from host.cli.terminal import Display
-from host.hardware import board as boards
+from host.hardware import boards
 from tests.host.test_prompts import log
 
 CELLS = st.text("0123456789.,", min_size=1, max_size=9)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from host.cli.quantizing import read_texts
-from host.hardware import board as boards
+from host.hardware import boards
 from host.model import loading
 from host.model.cache import load_quantized
 from host.model.chat import USER, Message

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.hardware.mmu import map_settings
 from host.simulation.chips import mapping_environment
 from tests.simulation.launch import REPOSITORY, STANDINS

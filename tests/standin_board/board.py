@@ -13,7 +13,7 @@ import time
 import tty
 
 from host.flashing.filesystem_image import make_filesystem
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.setup import micropython
 from tests.simulation.launch import REPOSITORY, STANDINS
 from tests.standin_board.flash_chip import SECTOR, FlashChip

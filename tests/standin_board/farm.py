@@ -1,6 +1,6 @@
 """What flashing stand-in boards takes: their kinds of board, and MicroPython for them."""
 
-from host.hardware import board as boards
+from host.hardware import boards
 from tests.standin_board.micropython_image import micropython_image
 
 KINDS = ("esp32s3", "esp32c3")

@@ -14,7 +14,7 @@ from host.build.configuration import (
     board_settings,
     configuration,
 )
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.hardware.ram import ON_BOARD
 from host.launch.session import open_session
 from host.links.access import REPL_BAUD

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.model.tokenizers.text import TextStream
 from host.run import main
 from tests.plans import tensor_plan

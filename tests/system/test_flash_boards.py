@@ -20,7 +20,7 @@ from host.cluster import cluster_file
 from host.cluster.place import Place
 from host.flashing.filesystem_image import BLOCK, make_filesystem
 from host.flashing.firmware_image import read_image
-from host.hardware import board as boards
+from host.hardware import boards
 from host.simulation.hub import HubProcess
 from tests.shipped import shipped_model
 from tests.simulation.launch import REPOSITORY

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from host.hardware.board import FILESYSTEM, load
+from host.hardware.board import FILESYSTEM
+from host.hardware.boards import load
 from tests.standin_board.farm import standin_boards, standin_firmware
 from tests.standin_board.micropython_image import TABLE, filesystem_in, read_files, weights_in
 from tests.system.test_flash_boards import MODEL, PROMPT, command, farm

@@ -8,7 +8,7 @@ import pytest
 
 from host.build.bundle import chip_files
 from host.build.configuration import REPL_UART, configuration
-from host.hardware.board import load
+from host.hardware.boards import load
 from host.hardware.ram import ON_BOARD, STANDINS
 from host.links.access import REPL_BAUD
 from host.links.transport import open_port
