@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import tempfile
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +23,7 @@ from bench.emulation.module import processor_of
 from bench.emulation.mpy import native_functions
 from bench.recording import SEQUENCE_ID, Caches, Request
 from firmware.compute.shard import load_weights
+from firmware.compute.weights import Weights
 from firmware.links.uart import UartLink
 from firmware.outbox import Outbox
 from firmware.roles.host_reduce import HostReduce
@@ -82,11 +83,19 @@ class _Buffers:
 class ProgramChip:
     """One chip of a federation with host reduce, on a UART with frames of version 2.
 
-    caches: keys and values of the text, of which the chip gets its own.
+    caches: keys and values of the text, of which the chip gets its own; load: returns the Weights
+    of a shard file's content, and may replace what the given module has as MATVEC, where matrices
+    stay in flash.
     """
 
     def __init__(
-        self, model: QuantizedModel, plan: Plan, shard: Shard, kernels: KernelSet, caches: Caches
+        self,
+        model: QuantizedModel,
+        plan: Plan,
+        shard: Shard,
+        kernels: KernelSet,
+        caches: Caches,
+        load: Callable[[bytes, SimpleNamespace], Weights] | None = None,
     ) -> None:
         self._processor = processor_of(kernels)
         self._processor.memory = Memory(_MEMORY)
@@ -95,16 +104,14 @@ class ProgramChip:
         source = model_kernels(model.config, matrix_columns(model, shard), kernels.padding)
         self._cores = self._placed_kernels(source, kernels, head_dim)
         functions = _Names(MATVEC=_matrices(source))
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "shard.bin"
-            path.write_bytes(shard_file(model, plan, shard, kernels.padding))
-            weights = load_weights(str(path), shard.chip)
+        stand_ins = SimpleNamespace(**{name: functions[name] for name in _looked_up()})
+        stand_ins.MATVEC = functions["MATVEC"]
+        content = shard_file(model, plan, shard, kernels.padding)
+        weights = load(content, stand_ins) if load else _load_whole(content, shard.chip)
         sizes = weights.request_size, weights.answer_size
         uart = SimpleNamespace(readinto=None, write=None)
         link = UartLink(uart, 2 * sizes[0], 2 * sizes[1])
         outbox = Outbox(shard.chip, link, 7, None, *sizes)
-        stand_ins = SimpleNamespace(**{name: functions[name] for name in _looked_up()})
-        stand_ins.MATVEC = functions["MATVEC"]
         self._role = HostReduce(outbox, weights, stand_ins)
         self._start(caches, shard)
 
@@ -138,7 +145,10 @@ class ProgramChip:
         serve = _firmware("serve", addressof=address, core=self._core, frame_check=crc,
                           run_program=_Kernel("run_program"),
                           scoring_program=program["scoring_program"])  # fmt: skip
-        programs = program["Programs"](model.attention, model.feed_forward, model.layers)
+        if model.blocks:
+            placed = _firmware("placed", addressof=address, core=self._core)
+            model.blocks = placed["Placed"](model)
+        programs = program["Programs"](model)
         slots = program["slots_of"](model)
         self._block, self._held = serve["_block"](role, programs, slots)
         self._block[serve["_SEQUENCE"]] = SEQUENCE_ID
@@ -175,6 +185,14 @@ class ProgramChip:
         """Calls a core with argument words; returns its result and its instructions."""
         execution = self._processor.call_core(self._cores[name], *words)
         return execution.result, execution.instructions
+
+
+def _load_whole(content: bytes, chip: int) -> Weights:
+    """Returns the weights of a shard file that goes into the heap."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "shard.bin"
+        path.write_bytes(content)
+        return load_weights(str(path), chip)
 
 
 def fill_cache(cache: bytearray, rows: Ints, zero: int) -> None:

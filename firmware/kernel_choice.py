@@ -28,6 +28,7 @@ _MODULES = (
     ("firmware", "norms"),
     ("firmware", "model_kernels"),
     ("firmware", "program"),
+    ("firmware", "placed"),
     ("firmware", "serve"),
     ("firmware", "exchange"),
     ("firmware", "exchange_stage"),
@@ -108,11 +109,11 @@ def finish(config, chosen, node, weights):
     program = sys.modules.get("firmware.compute.program")
     if weights and program:
         if chosen == _PROVED:
-            has_room = _blaming(key, program.start, node, load_passes)
+            why = _blaming(key, program.start, node, load_passes)
         else:
-            has_room = program.start(node, load_passes)
-        if not has_room:
-            words += " (no room for programs)"
+            why = program.start(node, load_passes)
+        if why:
+            words += " (%s)" % why
     if chosen == _PROVED:
         record(key, _NATIVE if weights else _PROVED, recorded(key)[1])
     return words

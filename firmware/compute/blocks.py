@@ -65,9 +65,13 @@ class Blocks:
     resident: for each offset in the partition at which such a matrix begins, its buffer and the
     offset in it. mapped: the bytes of the partition that are mapped, from the first on. current:
     the buffer in use. reads, ahead: the number of chunks read when needed, and read ahead.
+    kernels: where no matrix is read in blocks, and kernels are native, by each function that
+    `install` has made: the kernel, and the rows and bytes of a block that it takes, 0 rows if that
+    is a whole matrix.
     """
 
     mapped = b""
+    kernels = None
 
     def __init__(self, partition, block, count=2, size=0):
         """partition: an esp32.Partition; block: bytes of a block; count: of buffers; size: bytes

@@ -110,7 +110,7 @@ def _answering(role, phases):
         "answer": outbox.answer, "boot_id": outbox.boot_id, "unpack": core(bitunpack.unpack),
     }  # fmt: skip
     if vocabulary:
-        program, values, rows = scoring_program(vocabulary), int32s(3), len(vocabulary.logits)
+        program, values, rows = scoring_program(model), int32s(3), len(vocabulary.logits)
         gain, (shift, epsilon, limit) = addressof(weights.final_gain), weights.final_norm
         at = 2 * _PHASE_WORDS * len(model.layers) + 2
         for word in (gain, shift, epsilon, limit, addressof(program), addressof(values)):

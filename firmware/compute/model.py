@@ -55,7 +55,8 @@ class Model:
 
     attention, feed_forward, vocabulary: None if the chip has no heads, units or rows; cache: the
     KVCache; layers: Layer objects; workspace: the buffers; all: the Several that computes all
-    positions of a request together, where matrices stay in flash, else None.
+    positions of a request together, where matrices stay in flash, else None; blocks: the Blocks
+    there, for programs, else None.
     """
 
     def __init__(self, weights, kernels):
@@ -68,3 +69,4 @@ class Model:
         self.vocabulary = Vocabulary(weights, workspace, kernels) if layout["rows"] else None
         self.cache = KVCache(len(weights.layers), layout["slots"])
         self.all = weights.all(weights, kernels, self) if weights.all else None
+        self.blocks = weights.blocks

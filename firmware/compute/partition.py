@@ -22,6 +22,7 @@ from protocol.shard_layout import (
     DIGEST_SIZE,
     LAYER_END,
     QKV_WEIGHTS,
+    VECTORS,
     VOCABULARY_END,
     VOCABULARY_WEIGHTS,
 )
@@ -48,10 +49,14 @@ def load_weights(settings, chip_id):
     weights, blocks = load_blocks(settings, chip_id)
     from firmware.compute import model_kernels
 
-    room = settings.get("resident", 0)
-    if keep_matrices(blocks, weights, model_kernels.MATVEC, room, settings.get("rows")):
-        weights.on_idle = None  # there is nothing to read ahead
+    room, matvec = settings.get("resident", 0), model_kernels.MATVEC
+    is_placed = keep_matrices(blocks, weights, matvec, room, settings.get("rows"))
     blocks.install(model_kernels)
+    weights.blocks = blocks
+    if is_placed:
+        weights.on_idle = None  # there is nothing to read ahead
+        if "firmware.compute.placed" in sys.modules:
+            blocks.kernels = _kernels_of(blocks, matvec, model_kernels.MATVEC)
     if settings.get("several"):
         from firmware.compute.several import Several
 
@@ -130,6 +135,18 @@ def keep_matrices(blocks, weights, matvec, room, rows_first=False):
     if not streamed:
         blocks.buffers = ()
     return not streamed
+
+
+def _kernels_of(blocks, matvec, made):
+    """Returns what Blocks.kernels describes; matvec, made: MATVEC before and after `install`."""
+    kernels, padding = {}, blocks._padding
+    for columns, parts in matvec.items():
+        for (_, count, kernel), (_, _, multiply) in zip(parts, made[columns]):
+            at_once, size, _ = blocks._in_chunk(min(columns, count))
+            if padding != VECTORS and columns > 0:  # rows are stored the same in any block
+                at_once = 0
+            kernels[multiply] = kernel, at_once, size
+    return kernels
 
 
 def _map(settings, file, blocks):

@@ -61,15 +61,19 @@ def give(given: ptr32, count: int, request: ptr8, at: int, step: int, values: pt
         count -= 1
 
 
-def _products(count, matmul, linear, y, x, rows, y_step, x_step):
+def _products(model, index, count, matmul, linear, y, x, rows, y_step, x_step):
     """Returns the calls that multiply a matrix with the inputs x of `count` positions, into y.
 
-    matmul: the kernels for its blocks of columns; linear: the blocks of its Linear; y_step,
-    x_step: integers from one position to the next.
+    index: the number of the matrix in a layer; matmul: the kernels for its blocks of columns;
+    linear: the blocks of its Linear; y_step, x_step: integers from one position to the next.
     """
+    steps = 4 * y_step, 4 * x_step
+    parts = [(kernel, x[first:]) for first, _, kernel in matmul]
+    if model.blocks:
+        return model.blocks.products(index, linear, y, rows, parts, count, steps)
     return [
-        (kernel, ("weights", count, y, x[first:], rows, at, 4 * y_step, 4 * x_step))
-        for (first, _, kernel), (_, at, _) in zip(matmul, linear)
+        (kernel, ("weights", count, y, part, rows, at) + steps)
+        for (kernel, part), (_, at, _) in zip(parts, linear)
     ]
 
 
@@ -109,8 +113,8 @@ class Passes:
     def _group(self, count, programs, model, matmul, dim):
         """Returns a group: `count`, and the programs before and after attention and of the
         feed-forward units, each None where there is none."""
-        before, after = self._around(count, programs, model.attention, matmul, dim)
-        return count, before, after, self._feed(count, programs, model.feed_forward, matmul, dim)
+        before, after = self._around(count, programs, model, matmul, dim)
+        return count, before, after, self._feed(count, programs, model, matmul, dim)
 
     def _whole(self, group, load, inputs, dim):
         """Returns the group's count, and the whole programs of attention and of feed-forward,
@@ -146,9 +150,10 @@ class Passes:
             made.append(make_program(calls, programs.names[0]))
         return made
 
-    def _around(self, count, programs, part, matmul, dim):
+    def _around(self, count, programs, model, matmul, dim):
         """Returns the programs of q, k and v, and of the output projection of `count` positions;
         None for both where matrices of their size have no kernels."""
+        part = model.attention
         if not part:
             return None, None
         x, rows, means = self._buffers
@@ -160,13 +165,16 @@ class Passes:
         return [
             make_program(calls, programs.names[0])
             for calls in (
-                _products(count, before, part._qkv, rows, x, row_count, rows_step, x_step),
-                _products(count, after, part._o, "out", means, dim, dim, means_step),
+                _products(
+                    model, 0, count, before, part._qkv, rows, x, row_count, rows_step, x_step
+                ),
+                _products(model, 1, count, after, part._o, "out", means, dim, dim, means_step),
             )
         ]
 
-    def _feed(self, count, programs, part, matmul, dim):
+    def _feed(self, count, programs, model, matmul, dim):
         """Returns the program of a layer's feed-forward units for `count` positions, or None."""
+        part = model.feed_forward
         if not part:
             return None
         x, rows, _ = self._buffers
@@ -175,11 +183,14 @@ class Passes:
         before, after = matmul.get(dim), matmul.get(units)
         if not before or not after:
             return None
-        calls = _products(count, before, part._gate_up, rows, x, 2 * units, rows_step, x_step)
+        gate_up = part._gate_up
+        calls = _products(
+            model, 2, count, before, gate_up, rows, x, 2 * units, rows_step, x_step
+        )
         for i in range(count):
             own = self._rows(i, 2 * units)
             calls += feed_forward_calls(part, own, own[:units], own[units:])
-        calls += _products(count, after, part._down, "out", rows, dim, dim, rows_step)
+        calls += _products(model, 3, count, after, part._down, "out", rows, dim, dim, rows_step)
         return make_program(calls, programs.names[1])
 
     @micropython.native

@@ -97,13 +97,25 @@ def layer_values(layer, names):
     return values
 
 
-def _attention(part):
+def products(model, index, linear, y, rows):
+    """Returns the calls that multiply with a matrix, into y [rows].
+
+    index: its number in a layer, -1 for the vocabulary's; linear: the blocks of its Linear.
+    """
+    if model.blocks:
+        return model.blocks.products(index, linear, y, rows)
+    weights = "weights" if index >= 0 else model.vocabulary._weights
+    return [(matvec, (weights, 0, y, x, rows, at)) for matvec, at, x in linear]
+
+
+def _attention(model):
     """Returns the kernel calls of Attention.run."""
+    part = model.attention
     rows, kv, _, _, means = part._buffers
     dim, _, _, row_count, _, _, _ = part._sizes
-    calls = [(matvec, ("weights", 0, rows, x, row_count, at)) for matvec, at, x in part._qkv]
+    calls = products(model, 0, part._qkv, rows, row_count)
     calls += attention_calls(part, rows, kv, means)
-    return calls + [(matvec, ("weights", 0, "out", x, dim, at)) for matvec, at, x in part._o]
+    return calls + products(model, 1, part._o, "out", dim)
 
 
 def attention_calls(part, rows, kv, means):
@@ -123,13 +135,14 @@ def attention_calls(part, rows, kv, means):
     ]  # fmt: skip
 
 
-def _feed_forward(part):
+def _feed_forward(model):
     """Returns the kernel calls of FeedForward.run."""
+    part = model.feed_forward
     dim, units, _ = part._sizes
     rows, gates, up, _ = part._buffers
-    calls = [(matvec, ("weights", 0, rows, x, 2 * units, at)) for matvec, at, x in part._gate_up]
+    calls = products(model, 2, part._gate_up, rows, 2 * units)
     calls += feed_forward_calls(part, rows, gates, up)
-    return calls + [(matvec, ("weights", 0, "out", x, dim, at)) for matvec, at, x in part._down]
+    return calls + products(model, 3, part._down, "out", dim)
 
 
 def feed_forward_calls(part, rows, gates, up):
@@ -143,15 +156,13 @@ def feed_forward_calls(part, rows, gates, up):
     ]
 
 
-def scoring_program(vocabulary, answer=None):
+def scoring_program(model, answer=None):
     """Returns the program that computes the logits of workspace.x, as Vocabulary.run does, and
     writes them into the frame buffer `answer`, if it is given."""
+    vocabulary = model.vocabulary
     logits, weights, kernels = vocabulary.logits, vocabulary._weights, vocabulary._kernels
     rows = len(logits)
-    calls = [
-        (matvec, (weights, 0, logits, x, rows, at))
-        for matvec, at, x in vocabulary._classifier.blocks
-    ]
+    calls = products(model, -1, vocabulary._classifier.blocks, logits, rows)
     calls.append((kernels.rescale, (logits, 0, weights, 0, vocabulary._scale, 1)))
     if answer:
         calls.append((kernels.store_int16s, (logits, 0, LOGITS_DATA, answer, rows)))
@@ -206,13 +217,14 @@ class Programs:
     attention, feed_forward: a program each, None where the chip has no such part.
     """
 
-    def __init__(self, attention, feed_forward, layers):
+    def __init__(self, model):
         """Makes the programs, and gives each layer its `attention_values` and
         `feed_forward_values`; the former differ between slots, which have other caches."""
+        layers = model.layers
         self.attention = self.feed_forward = None
         self.names = [(), ()]  # the names that are filled into each of the two
-        if attention:
-            calls = _attention(attention)
+        if model.attention:
+            calls = _attention(model)
             names = _names(calls)
             self.names[0] = names
             self.attention = make_program(calls, names)
@@ -224,8 +236,8 @@ class Programs:
                     if caches:
                         caches[i] = layer.keys, layer.values, values
                 layer.select(0)
-        if feed_forward:
-            calls = _feed_forward(feed_forward)
+        if model.feed_forward:
+            calls = _feed_forward(model)
             names = _names(calls)
             self.names[1] = names
             self.feed_forward = make_program(calls, names)
@@ -263,23 +275,42 @@ def _passes(model, programs, load):
     return make_passes(programs, model, counts, kernels.MATMUL, load_int16s) if counts else None
 
 
-def start(node, load_passes=None):
-    """Makes a node's chip run programs, and answer natively where it can.
-
-    Returns False if the heap has no room for that: then this module and those that need it are
-    unloaded. load_passes: the `load` of _passes; None for a chip without passes.
-    """
-    role = node.role
-    model = role.model if hasattr(role, "model") else role.step.model
-    attention, feed_forward, layers = model.attention, model.feed_forward, model.layers
+def _why_not(model, placed):
+    """Returns "" if there can be programs, else why not; makes a Placed of the model's Blocks."""
+    layers = model.layers
     room = _LAYER_ROOM + _SLOT_ROOM * len(layers[0].caches or ())
     gc.collect()
     if gc.mem_free() < _ROOM + room * len(layers):
-        for name in ("program", "serve", "exchange", "exchange_stage", "exchange_line"):
+        return "no room for programs"
+    if model.blocks:
+        if not model.blocks.kernels:
+            return "no programs: weights are read in blocks"
+        model.blocks = placed.Placed(model)
+    return ""
+
+
+def start(node, load_passes=None):
+    """Makes a node's chip run programs, and answer natively where it can.
+
+    Returns "", or why it does not: then this module and those that need it are unloaded.
+    load_passes: the `load` of _passes; None for a chip without passes.
+    """
+    role = node.role
+    model = role.model if hasattr(role, "model") else role.step.model
+    attention, feed_forward = model.attention, model.feed_forward
+    placed = sys.modules.get("firmware.compute.placed")
+    why = _why_not(model, placed)
+    programs = None if why else Programs(model)
+    if programs and model.blocks and not placed.is_right(model, programs):
+        why = "programs are wrong"
+    if why:
+        model.blocks = None
+        for name in (
+            "placed", "program", "serve", "exchange", "exchange_stage", "exchange_line",
+        ):  # fmt: skip
             if sys.modules.pop("firmware.compute." + name, None):
                 delattr(sys.modules["firmware.compute"], name)
-        return False
-    programs = Programs(attention, feed_forward, layers)
+        return why
     programs.passes = load_passes and _passes(model, programs, load_passes)
     del programs.names
     if attention:
@@ -287,17 +318,20 @@ def start(node, load_passes=None):
     if feed_forward:
         feed_forward.run = programs.feed
     if hasattr(role, "answer"):  # it keeps references to the functions replaced here
-        role.all = programs.passes
+        role.all = programs.passes or role.all
         role._attend = attention and programs.attend
         role._feed_forward = feed_forward and programs.feed
     for name in ("serve", "exchange"):
         module = sys.modules.get("firmware.compute." + name)
         if module:
             module.install(node, programs)
+    model.blocks = None
+    if hasattr(node, "exchanging") or hasattr(role, "answer") and programs.passes:
+        model.all = None  # several positions are not computed in bytecode any more
     for name in (
-        "start", "make_program", "layer_values", "_attention", "_feed_forward", "_names",
-        "_passes", "attention_calls", "feed_forward_calls", "slots_of", "count_frames",
-        "scoring_program",
+        "start", "_why_not", "products", "make_program", "layer_values", "_attention",
+        "_feed_forward", "_names", "_passes", "attention_calls", "feed_forward_calls", "slots_of",
+        "count_frames", "scoring_program",
     ):  # fmt: skip
         globals().pop(name)  # what is not needed again gives its heap back
-    return True
+    return ""

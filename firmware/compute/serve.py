@@ -158,7 +158,7 @@ def _block(role, programs, slots):
         "seen": signer and memoryview(signer._seen)[8 * host :],
         "authenticate": signer and core(signing.authenticate),
     }  # fmt: skip
-    words.update(_scoring(model.vocabulary, outbox.answer))
+    words.update(_scoring(model, outbox.answer))
     block = array("I", [0] * len(_WORDS))
     for i, name in enumerate(_WORDS):
         word = words.get(name) or 0
@@ -166,16 +166,17 @@ def _block(role, programs, slots):
     return block, (values, words.get("vocabulary"), words.get("vocabulary_values"))
 
 
-def _scoring(vocabulary, answer):
+def _scoring(model, answer):
     """Returns the words by name that replace firmware/compute/vocabulary.py; none if this chip has
     no rows, if they are too many for an answer, or if candidates are sent instead."""
+    vocabulary = model.vocabulary
     if not vocabulary or vocabulary.candidates:
         return {}
     end = LOGITS_DATA + 2 * len(vocabulary.logits)
     if end + TRAILER_SIZE[3] > len(answer):
         return {}
     return {
-        "vocabulary": scoring_program(vocabulary, answer),
+        "vocabulary": scoring_program(model, answer),
         "vocabulary_values": array("I", [0] * 3), "logits_end": end,
         "first_row": vocabulary.first_row, "exponent": vocabulary.exponent,
     }  # fmt: skip

@@ -19,10 +19,10 @@ class Weights:
     final_gain, final_norm: those of the last norm, where the chip keeps the residual stream.
     on_idle: where matrices stay in flash, a function that makes a role's on_idle read them ahead
     (firmware/compute/blocks.py), else None. all: the class Several where such a chip's requests
-    hold several positions, else None.
+    hold several positions, else None. blocks: the Blocks of such a chip, else None.
     """
 
-    on_idle = all = None
+    on_idle = all = blocks = None
 
     def holdings(self):
         """Returns what READY tells of the shard: model hash, shard digest, heads, units, rows,

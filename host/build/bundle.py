@@ -29,6 +29,7 @@ from host.errors import BuildError, naming_file
 from host.hardware.kernels import PASSES
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Shard
+from host.parallel.resident import may_be_placed
 from host.paths import SOURCES, cache_folder
 from protocol.shard_layout import DIGEST_SIZE
 
@@ -51,13 +52,14 @@ TWINS = (
     "protocol/bitpack_pointers.py", "protocol/bitunpack_pointers.py", "protocol/cobs_pointers.py",
     "protocol/frame_check.py", "protocol/sums.py", "protocol/hmac_pointers.py",
     "firmware/compute/kernels.py", _NORMS, KERNELS,
-    "firmware/compute/program.py", "firmware/compute/serve.py",
+    "firmware/compute/program.py", "firmware/compute/placed.py", "firmware/compute/serve.py",
     "firmware/compute/exchange.py", "firmware/compute/exchange_stage.py",
     "firmware/compute/exchange_line.py",
 )  # fmt: skip
 _OF_RESIDUAL = _NORMS, "protocol/bitunpack_pointers.py", "protocol/sums.py"
 # The calls of programs, which an exchange runs, contain addresses of weights.
 _PROGRAM, _EXCHANGE = "firmware/compute/program.py", "firmware/compute/exchange.py"
+_PLACED = "firmware/compute/placed.py"  # of chips whose flash has such addresses
 _EXCHANGE_LINE = "firmware/compute/exchange_line.py"  # of chips with a line of their own
 _EXCHANGE_STAGE = "firmware/compute/exchange_stage.py"  # of stages of a pipeline
 # Only for chips with weights in flash.
@@ -116,12 +118,15 @@ def chip_files(
         sources[_NORMS] = with_coarser(sources[_NORMS])
     has_line = not plan.link.has_radio or shard.chip == 0  # or it is the gateway
     in_flash = plan.block(shard.chip) > 0
-    answers_on_line = plan.link.kind == "uart" and not (plan.strategy.keeps_residual or in_flash)
+    is_placed = bool(kernels) and may_be_placed(plan, shard.chip, padding)
+    has_programs = is_placed or not in_flash
+    answers_on_line = plan.link.kind == "uart" and not plan.strategy.keeps_residual
+    answers_on_line = answers_on_line and has_programs
     header_check = sources.pop(_HEADER_CHECK)
     if checks_headers := plan.link.signed and not (kernels and answers_on_line):
         sources[_FRAME_CHECK] = header_check
-    passes = _pass_kernels(plan, shard, columns, kernels)
-    for path in _list_unused(plan, shard.chip, bool(passes)):
+    passes = _pass_kernels(plan, shard, columns, kernels) if has_programs else {}
+    for path in _list_unused(plan, shard.chip, bool(passes), is_placed):
         del sources[path]
     files = {
         place: chip_module(source, path, arch)
@@ -131,10 +136,11 @@ def chip_files(
     files |= {BOOT: (SOURCES / "firmware" / BOOT).read_bytes(), "main.py": _START}
     if kernels:
         is_left_out = {
-            **_list_exchange_parts(plan, shard),
+            **_list_exchange_parts(plan, shard, has_programs),
             **dict.fromkeys(_OF_SIGNING, not plan.link.signed),
             **dict.fromkeys(_OF_LINES, not answers_on_line),
-            _PROGRAM: in_flash, _FRAME_CHECK: checks_headers, _FRAMING: not has_line,
+            _PROGRAM: not has_programs, _PLACED: not is_placed,
+            _FRAME_CHECK: checks_headers, _FRAMING: not has_line,
         }  # fmt: skip
         twins = {path: sources[path] for path in TWINS if not is_left_out.get(path)}
         native = native_files({**twins, **passes}, kernels, model.config.head_dim)
@@ -148,18 +154,21 @@ def chip_files(
     return files
 
 
-def _list_unused(plan: Plan, chip: int, has_passes: bool) -> tuple[str, ...]:
+def _list_unused(
+    plan: Plan, chip: int, has_passes: bool, is_placed: bool
+) -> tuple[str, ...]:
     """Returns the modules that a chip of the plan has no use for; has_passes: whether kernels take
-    several positions a pass."""
-    unused = () if plan.block(chip) else _OF_FLASH
+    several positions a pass; is_placed: whether programs may use matrices of its flash."""
+    unused: tuple[str, ...] = () if plan.block(chip) else _OF_FLASH
+    unused += () if is_placed else (_PLACED,)
     return unused + (() if plan.maps(chip) else (_MAPPING,)) + (() if has_passes else (_PASSES,))
 
 
-def _list_exchange_parts(plan: Plan, shard: Shard) -> dict[str, bool]:
+def _list_exchange_parts(plan: Plan, shard: Shard, has_programs: bool) -> dict[str, bool]:
     """Returns the modules for what chips exchange natively, and whether this chip does without
     each."""
     keeps_residual = plan.strategy.keeps_residual
-    is_other = not keeps_residual or bool(shard.elements or plan.block(shard.chip))
+    is_other = not keeps_residual or bool(shard.elements) or not has_programs
     return {
         **dict.fromkeys(_OF_RESIDUAL, not keeps_residual),
         _EXCHANGE: is_other,
@@ -174,9 +183,8 @@ def _pass_kernels(
     """Returns the module of kernels that compute several positions in a pass, by its path; none if
     requests hold too few positions, are handled in bytecode, or matrices are in groups."""
     counts = PASSES.get(kernels.name, ()) if kernels else ()
-    through_bytecode = plan.block(shard.chip) > 0 or shard.elements
     in_groups = any(count < 0 for count in columns)
-    if not kernels or not counts or plan.positions < min(counts) or through_bytecode or in_groups:
+    if not kernels or not counts or plan.positions < min(counts) or shard.elements or in_groups:
         return {}
     source = pass_source(columns, kernels.padding, counts)
     return {PASS_KERNELS: source} if source else {}

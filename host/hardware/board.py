@@ -143,12 +143,15 @@ class Board:
             raise BoardError(f"{self.name} has no serial line with a speed: leave --line-baud out")
         return dataclasses.replace(self, uart=dataclasses.replace(self.uart, baud=baud))
 
-    def python_heap(self, link: str, whose: str = "host", *, is_signed: bool = True) -> int:
+    def python_heap(
+        self, link: str, whose: str = "host", *, is_signed: bool = True, maps: bool = False
+    ) -> int:
         """Returns the bytes to which MicroPython's heap can grow beside our firmware; on a gateway
         it has `gateway_code` bytes less.
 
         link: "uart", "espnow" or "ring"; whose: the `code` of a Parallelism; is_signed: whether
-        frames are signed. Raises BoardError for a link that the board lacks.
+        frames are signed; maps: whether the chip maps its flash. Raises BoardError for a link that
+        the board lacks.
         """
         wifi_kb = self.radio.wifi_kb if link == "espnow" else 0
         if self.fixed_heap is not None:
@@ -158,6 +161,7 @@ class Board:
         of_link = self._machine_code(whose)
         code = of_link["uart"] + ram.RING_CODE if link == "ring" else of_link[link]
         code += 0 if is_signed else ram.UNSIGNED_CODE[self._kernels]
+        code += ram.MAPPED_MACHINE_CODE if maps else 0
         return ram.internal_heap(self.ram_kb, self.code_kb, wifi_kb, code)
 
     def planned_heap(
@@ -167,13 +171,14 @@ class Board:
         *,
         is_signed: bool = True,
         mtu: int | None = None,
+        maps: bool = False,
     ) -> int:
         """Returns the heap, in bytes, that a plan may count with, and that a simulated chip gets.
 
         Plans count in simulated chips, so this is not quite `python_heap`, whose parameters and
         errors it has. mtu: of the radio, if not the shortest.
         """
-        heap = self.python_heap(link, whose, is_signed=is_signed)
+        heap = self.python_heap(link, whose, is_signed=is_signed, maps=maps)
         return heap if self.fixed_heap is not None else ram.planned(heap, link, mtu)
 
     def gateway_code(self, whose: str = "host") -> int:

@@ -33,6 +33,9 @@ MACHINE_CODE["pie"] = MACHINE_CODE["lx6"]
 # Bytes added where frames are not signed, and have a CRC-32. On RISC-V, signing takes more.
 # So the figures of all-gather there are those of frames that are not.
 UNSIGNED_CODE = {"viper": 1_300, "rv32im": 0, "lx6": 1_300, "pie": 1_300}
+# Bytes that mapped flash adds: what reads weights in blocks and what maps them, beside programs
+# that take weights from there.
+MAPPED_MACHINE_CODE = 7_500
 # Bytes that firmware/links/ring.py adds to those of a serial line.
 RING_CODE = 500
 # An estimate of the bytes that ESP-IDF takes as it runs, and that areas of the heap lose at their

@@ -84,8 +84,9 @@ class BoardSet:
         if self.heap is not None:
             return [self.heap] * len(self.boards)
         code, link = parallelism.code, self.link
+        maps = parallelism.weights == FLASH_MAPPED
         return [
-            board.planned_heap(self.kind, code, is_signed=self.signed, mtu=link.mtu)
+            board.planned_heap(self.kind, code, is_signed=self.signed, mtu=link.mtu, maps=maps)
             for board in self.boards
         ]
 

@@ -55,6 +55,16 @@ def keep_resident(
     return replace(plan, resident=resident, ahead=ahead, rows_first=rows_first)
 
 
+def may_be_placed(plan: Plan, chip: int, padding: int) -> bool:
+    """Returns whether all matrices of a chip's flash may get addresses of their own, mapped or
+    resident, so that it can run programs (firmware/compute/placed.py); padding: of its matrices
+    (protocol/shard_layout.py)."""
+    if not plan.block(chip):
+        return False
+    need = plan.flash_need(plan.shards[chip], padding) & -VECTORS
+    return plan.maps(chip) or plan.resident_room(chip) >= need
+
+
 def _has_faster_heap(board: Board) -> bool:
     """Returns whether a board reads its PSRAM faster than flash that is mapped."""
     mapped = board.flash.map_rate if board.flash else None

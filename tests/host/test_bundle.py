@@ -4,6 +4,7 @@ import json
 import os
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def test_a_chip_has_all_it_needs(arch: str, number: int) -> None:
     assert "firmware/attention.mpy" in modules and "firmware/__init__.mpy" in modules
     modules.remove("protocol/header_check.mpy")  # which signed frames have
     modules.remove("firmware/passes.mpy")  # of native kernels that take several positions
+    modules.remove("firmware/placed.mpy")  # and of those that take weights from where flash is
     # And those whose weights stay in flash.
     modules -= {"firmware/blocks.mpy", "firmware/partition.mpy", "protocol/flash_layout.mpy"}
     modules -= {"firmware/several.mpy", "firmware/mapping.mpy"}
@@ -202,19 +204,31 @@ def test_modules_are_imported_from_where_a_chip_has_them(source: str, flat: str)
     assert flatten_imports(source) == flat
 
 
-@pytest.mark.parametrize("flash", [0, 1 << 20], ids=["heap", "flash"])
-def test_machine_code_that_knows_where_weights_lie_is_only_there_with_weights_in_the_heap(
-    flash: int,
+@pytest.mark.parametrize("reduce", ["host", "chips"])
+@pytest.mark.parametrize(
+    ("weights", "resident", "has_addresses"),
+    [("heap", 0, True), ("flash", 0, False), ("flash", 99, False), ("flash", 1 << 20, True),
+     ("flash-mapped", 0, True)],
+)  # fmt: skip
+def test_machine_code_that_knows_where_weights_lie_is_there_if_they_have_addresses(
+    reduce: str, weights: str, resident: int, has_addresses: bool
 ) -> None:
-    """An exchange runs programs, whose calls have the addresses of weights in them."""
+    """Programs contain the addresses of weights, and an exchange and `serve` run programs."""
     model = quantize(random_checkpoint())
-    plan = tensor_plan(model, 2, 16, reduce="chips", heap=1 << 20, flash=[flash] * 2)
-    assert bool(plan.block(0)) == bool(flash)
+    flash = [0 if weights == "heap" else 1 << 20] * 2
+    plan = tensor_plan(model, 2, 16, reduce=reduce, heap=1 << 20, flash=flash)
+    parallelism = replace(plan.parallelism, weights=weights)
+    plan = replace(plan, parallelism=parallelism, resident=(resident,) * 2)
+    assert bool(plan.block(0)) == (weights != "heap")
     files = chip_files(model, plan, plan.shards[0], "rv32imc", {}, RV32IM)
     native = {path.rpartition("/")[2] for path in files if path.startswith(f"{bundle.NATIVE}/")}
-    assert {"norms.mpy", "sums.mpy"} <= native
-    expected = set() if flash else {"program.mpy", "exchange.mpy"}
-    assert native & {"program.mpy", "exchange.mpy", "serve.mpy"} == expected
+    assert ({"norms.mpy", "sums.mpy"} <= native) == (reduce == "chips")
+    expected = {"program.mpy", "serve.mpy" if reduce == "host" else "exchange.mpy"}
+    found = native & {"program.mpy", "exchange.mpy", "serve.mpy"}
+    assert found == (expected if has_addresses else set())
+    is_placed = has_addresses and weights != "heap"
+    assert ("placed.mpy" in native) == ("firmware/placed.mpy" in files) == is_placed
+    assert ("pass_kernels.mpy" in native) == has_addresses
 
 
 @pytest.mark.parametrize("change", [1, 2, 3, 4])

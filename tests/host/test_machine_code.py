@@ -16,8 +16,16 @@ from host.build.machine_code.exchange_words import WORDS as EXCHANGE_WORDS
 from host.build.machine_code.frames import WORDS
 from host.build.packages import chip_path
 from host.hardware.boards import load
-from host.hardware.ram import IDF, MACHINE_CODE, PSRAM_OVERHEAD_KB, RING_CODE, UNSIGNED_CODE
-from host.parallel.parallelism import ALL_GATHERED
+from host.hardware.ram import (
+    IDF,
+    MACHINE_CODE,
+    MAPPED_MACHINE_CODE,
+    PSRAM_OVERHEAD_KB,
+    RING_CODE,
+    UNSIGNED_CODE,
+)
+from host.parallel.boards import BoardSet
+from host.parallel.parallelism import ALL_GATHERED, HOST_REDUCE
 from tests.plans import staged_plan, tensor_plan
 from tests.shipped import shipped_model
 from tests.simulation.launch import REPOSITORY
@@ -35,6 +43,7 @@ ROLES = {
     "gather": ["compute/norms", "roles/all_gather"],
     "stages": ["compute/norms", "roles/pipeline"],
 }
+OF_FLASH = ["partition", "several", "mapping"]
 SETS = {"viper": None, **{kernels.name: kernels for kernels in NATIVE_SETS}}
 ABOVE = 0.05  # by how much the figure may be above what it is for the shipped model
 
@@ -63,11 +72,12 @@ def at_once(statements):
 
 
 @functools.cache
-def bytes_of(name, reduce, place, is_signed):
+def bytes_of(name, reduce, place, is_signed, weights="heap"):
     """With native kernels in place of the same modules' own, where they are longer."""
     kernels = SETS[name]
     arch = kernels.mpy_arch if kernels else "xtensawin"
     like = {"heap": 1 << 22, "mtu": None if place == "uart" else 250, "signed": is_signed}
+    like["flash"] = (1 << 22,) * 5 if weights != "heap" else ()
     if reduce == "stages":
         plan = staged_plan(shipped_model(), 5, 5, 64, **like)
     else:
@@ -75,9 +85,12 @@ def bytes_of(name, reduce, place, is_signed):
         plan = tensor_plan(
             shipped_model(), 5, 64, reduce="host" if reduce == "host" else "chips", **more, **like
         )
+    if weights != "heap":
+        plan = replace(plan, parallelism=replace(plan.parallelism, weights=weights))
     files = chip_files(shipped_model(), plan, plan.shards[place == "espnow"], arch, {}, kernels)
     modules = [f"firmware/{module}" for module in [*ALL, *PLACES[place], *ROLES[reduce]]]
     modules += ["protocol/session"] if is_signed else []
+    modules += [f"firmware/compute/{each}" for each in OF_FLASH] if weights != "heap" else []
     own = {chip_path(f"{module}.py") for module in imported(modules)}
     native = {path.rpartition("/")[2]: path for path in files if path.startswith(f"{NATIVE}/")}
     others = {path for path in files if path.rpartition("/")[2] in native} - set(native.values())
@@ -106,6 +119,24 @@ def test_frames_that_are_not_signed_take_so_much_machine_code_more(name):
         for place in PLACES
     ]
     assert max(more) <= UNSIGNED_CODE[name] <= 1.05 * max(0, *more)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_flash_that_is_mapped_adds_the_machine_code_of_blocks_and_of_mapping(name):
+    """What maps flash is unloaded, but where its code was nothing else may fit."""
+    more = [
+        bytes_of(name, reduce, place, True, "flash-mapped") - MACHINE_CODE[name][reduce][place]
+        for reduce in set(ROLES) - {"stages"}
+        for place in PLACES
+    ]
+    assert max(more) <= MAPPED_MACHINE_CODE <= 1.1 * max(more)
+    for kind, is_less in (("esp32s3", True), ("esp32s3-n16r8", False)):
+        boards = BoardSet((load(kind),), "uart", 16, False, weights="flash-mapped")
+        in_heap, mapped = (
+            boards.heaps(replace(HOST_REDUCE, weights=weights))[0]
+            for weights in ("heap", "flash-mapped")
+        )
+        assert in_heap - mapped == MAPPED_MACHINE_CODE * is_less
 
 
 def test_a_ring_adds_the_machine_code_of_its_link():

@@ -101,7 +101,7 @@ def test_what_is_beyond_the_window_is_read_in_blocks():
     """Of a 16 MB flash behind an ESP32, whose window is short; the vocabulary lies last."""
     board = load("esp32")
     board = replace(board, flash=replace(board.flash, size=0x1000000))
-    of = BoardSet((board,) * 6, "uart", 32, False, "pins", weights="flash-mapped")
+    of = BoardSet((board,) * 6, "uart", 24, False, "pins", weights="flash-mapped")
     plan = plan_of(of, STORIES15M)
     mapped, flash = read_weights(plan, 0, board)
     assert (mapped.place, flash.place) == (MAPPED, FLASH)

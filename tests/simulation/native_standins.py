@@ -6,6 +6,7 @@ CRASH = b"\x0f\x0b"  # ud2: an undefined instruction
 HANG = b"\xeb\xfe"  # jmp to itself
 _OF_PROGRAMS = (
     "run_program", "_code", "serve", "follow", "exchange", "_set_sequence", "take_line", "stage",
+    "multiply_blocks",
 )  # fmt: skip
 
 

@@ -251,7 +251,7 @@ def test_a_processor_without_any_says_so(chip):
 
 def test_every_kernel_is_proved():
     """All functions with machine code of ours have cases; matvec and attend by their names."""
-    of_programs = {"run_program", "serve", "exchange", "stage", "take_line"}
+    of_programs = {"run_program", "multiply_blocks", "serve", "exchange", "stage", "take_line"}
     assert set(_CORES) == set(proof._CASES) | of_programs
 
 

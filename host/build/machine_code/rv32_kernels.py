@@ -27,7 +27,7 @@ from host.build.machine_code.mpy import ViperFunction
 from host.build.machine_code.rv32 import Rv32Assembler
 from host.build.machine_code.rv32_common import rv32_core_of
 from host.build.machine_code.rv32_core import function_code
-from host.build.machine_code.rv32_program import run_program
+from host.build.machine_code.rv32_program import multiply_blocks, run_program
 from host.build.machine_code.rv32_serve import serve
 
 _CORES: dict[str, Callable[[Rv32Assembler], None]] = {
@@ -50,6 +50,7 @@ _CORES: dict[str, Callable[[Rv32Assembler], None]] = {
     "unpack": rv32_bits.unpack,
     "add_unpacked": rv32_bits.add_unpacked,
     "run_program": run_program,
+    "multiply_blocks": multiply_blocks,
     "serve": serve,
     "exchange": rv32_core_of(exchange, EXCHANGE_WORDS),
     "stage": rv32_core_of(stage, STAGE_WORDS),

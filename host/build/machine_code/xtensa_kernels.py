@@ -63,6 +63,7 @@ _CORES: dict[str, Callable[[XtensaAssembler], None]] = {
     "put_crc32": xtensa_frames.put_crc32,
     "authenticate": xtensa_hmac.authenticate,
     "run_program": xtensa_program.run_program,
+    "multiply_blocks": xtensa_program.multiply_blocks,
     "serve": xtensa_serve.serve,
     "exchange": xtensa_core_of(exchange, EXCHANGE_WORDS),
     "stage": xtensa_core_of(stage, STAGE_WORDS),
