@@ -3,6 +3,8 @@ code takes each matrix from where it is, block by block."""
 
 import struct
 import sys
+from array import array
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from bench.emulation.module import processor_of
 from bench.emulation.mpy import native_functions
 from bench.native import NATIVE_SETS
 from bench.plans import tensor_plan
-from bench.program_chip import ProgramChip
+from bench.program_chip import ProgramChip, _firmware
 from bench.recording import record
 from bench.virtual.model import as_checkpoint, draw_weights
 from host.build.bundle import compiled
@@ -125,6 +127,54 @@ def test_vectors_from_an_address_that_is_not_aligned_are_wrong():
     for begin, is_right in ((0, True), (VECTORS, True), (4, False), (8, False)):
         y, _ = chip.run(stored_matrix(weights, VECTORS), x, 5, 5, 0, begin)
         assert (list(y) == list(weights.astype(np.int64) @ x)) == is_right
+
+
+class Part:
+    """A part of a model whose bytecode adds to each of its results, and a program in its place."""
+
+    def __init__(self, space, adds):
+        self.space, self.adds = space, adds
+
+    def run(self, *given):
+        first = given[0]
+        more = self.adds + (first.wrong if isinstance(first, SimpleNamespace) else 0)
+        for buffer in (self.space.results, self.space.rows):
+            for i in range(len(buffer)):
+                buffer[i] = self.space.x[i] + more
+
+
+@pytest.mark.parametrize("wrong", [None, "attention", "feed_forward", "vocabulary", "layer"])
+def test_programs_must_compute_what_bytecode_does_in_each_layer(wrong):
+    """A layer's matrices might be taken from a wrong address in a program alone."""
+    space = SimpleNamespace(**{name: array("i", [0] * 4) for name in ("x", "results", "rows")})
+    space.heads = array("i", [5])
+    layers = [SimpleNamespace(wrong=0), SimpleNamespace(wrong=0)]
+    parts = {name: Part(space, 1) for name in ("attention", "feed_forward", "vocabulary")}
+    model = SimpleNamespace(workspace=space, layers=layers, **parts)
+    made = {name: Part(space, 1 + (name == wrong)).run for name in parts}
+    placed = _firmware("placed", run_program=made["vocabulary"], scoring_program=lambda model: [])
+    programs = SimpleNamespace(attend=made["attention"], feed=made["feed_forward"])
+    if wrong == "layer":
+        programs.attend = lambda layer, *given: made["attention"](
+            SimpleNamespace(wrong=int(layer is layers[1])), *given
+        )
+    assert placed["is_right"](model, programs) == (wrong is None)
+
+
+@pytest.mark.parametrize(
+    ("free", "kernels", "why"),
+    [(99, {}, "no room for programs"), (1 << 20, None, "no programs: weights are read in blocks"),
+     (1 << 20, {1: 2}, "")],
+)  # fmt: skip
+def test_a_chip_says_why_it_runs_no_programs(free, kernels, why):
+    memory = SimpleNamespace(collect=bool, mem_free=lambda: free)
+    program = _firmware("program", gc=memory)
+    model = SimpleNamespace(
+        layers=[SimpleNamespace(caches=None)], blocks=SimpleNamespace(kernels=kernels)
+    )
+    placed = SimpleNamespace(Placed=lambda model: "placed")
+    assert program["_why_not"](model, placed) == why
+    assert (model.blocks == "placed") == (not why)
 
 
 class Multiplier:

@@ -10,7 +10,12 @@ from host.hardware.board import Board
 from host.parallel.cost.instructions import chip_instructions, count_passes, message_instructions
 from host.parallel.cost.kernel_costs import KernelCosts, kernel_costs
 from host.parallel.cost.read_ahead import ReadAhead
-from host.parallel.cost.reading import ReadingTimes, time_reading, weights_place
+from host.parallel.cost.reading import (
+    ReadingTimes,
+    has_addresses,
+    time_reading,
+    weights_place,
+)
 from host.parallel.cost.traffic import Count
 from host.parallel.plan import Plan
 from host.parallel.synchronization import Message, Synchronization
@@ -37,11 +42,12 @@ class ChipTimes:
         self._clocks: list[int] = []  # MHz
         self._boards = boards
         self._times: dict[tuple[int, int, int], ReadingTimes] = {}
-        for board in boards:
+        for chip, board in enumerate(boards):
             costs = kernel_costs(board.mpy_arch, board.chip, kernels)
             if not board.clock_mhz or not board.uart or not costs:
                 raise NotModelled(f"board {board.name} has no clock or UART to model times with")
-            self._costs.append(costs)
+            is_placed = has_addresses(plan, chip, board) and bool(costs.passes)
+            self._costs.append(replace(costs, is_placed=is_placed))
             self._clocks.append(board.clock_mhz)
 
     def compute(

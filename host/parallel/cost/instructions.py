@@ -74,7 +74,7 @@ def chip_instructions(
     return (
         (rows - together) * _work(plan, chip, each, position, kernels, is_served)
         + together * _work(plan, chip, each, position, passed, is_served)
-        + _handle_blocks(plan, chip, each, rows, passes)
+        + _handle_blocks(plan, chip, each, kernels, rows, passes)
         + rows * _combining(plan, chip, each, kernels)
         + sum(
             _carrying(plan, chip, message, count, kernels.calls, is_served)
@@ -98,7 +98,8 @@ def count_passes(
     """Returns how many of the rows are computed together with others, and the number of passes
     over the weights for all rows (firmware/compute/passes.py and several.py)."""
     together = passes = 0
-    if plan.block(chip):  # kernels multiply a block with one row after another
+    # Kernels multiply a block with one row after another.
+    if plan.block(chip) and not kernels.is_placed:
         apart = each.phase == PHASE_VOCABULARY or not plan.stage_of(chip).shape.together
         return 0, rows if apart else 1
     if each.phase in (PHASE_ATTENTION, PHASE_FEED_FORWARD) and not plan.config.groups:
@@ -151,13 +152,21 @@ def _count_rows(shard: Shard, sizes: LocalSizes, phase: int) -> int:
 
 
 def _handle_blocks(
-    plan: Plan, chip: int, each: Synchronization, rows: int, passes: int
+    plan: Plan,
+    chip: int,
+    each: Synchronization,
+    kernels: KernelCosts,
+    rows: int,
+    passes: int,
 ) -> float:
     """Returns what dividing matrices into blocks takes, which are read `passes` times and
     multiplied with `rows` positions."""
     size, block, shard = phase_bytes(plan, chip, each), plan.block(chip), plan.shards[chip]
     if not size or not block:
         return 0
+    if kernels.is_placed:
+        blocks = macs // block + _BLOCKS_BEGUN
+        return passes * blocks * (kernels.block + kernels.block_column * plan.config.dim)
     sums = _count_rows(shard, plan.local_sizes(shard), each.phase) + plan.config.dim
     work = rows * (_PRODUCT * (size // block + _BLOCKS_BEGUN) + _MOVED * sums)
     if read := flash_bytes_of(plan, chip, each):
@@ -170,7 +179,7 @@ def _is_served(plan: Plan, each: Synchronization, kernels: KernelCosts) -> bool:
     """Returns whether a chip answers in one native call."""
     link = plan.link
     is_other = link.has_radio or plan.strategy.keeps_residual or plan.slots > 1
-    is_other = is_other or link.is_ring or bool(plan.shape.flash)
+    is_other = is_other or link.is_ring or _is_read(plan, kernels)
     return not is_other and kernels.calls.served is not None
 
 
@@ -212,7 +221,7 @@ def _choose_calls(
     calls, is_gathered = kernels.calls, each.phase in GATHERED | FINISHED
     if rows == 1 and not is_gathered and (native := _exchange_calls(plan, kernels)):
         return native
-    if plan.slots > 1 or each.phase == PHASE_VOCABULARY or plan.shape.flash:
+    if plan.slots > 1 or each.phase == PHASE_VOCABULARY or _is_read(plan, kernels):
         calls = replace(calls, synchronization=BYTECODE.synchronization)
     if is_gathered:  # all-gather's two exchanges are always bytecode
         return replace(BYTECODE, synchronization=calls.synchronization)
@@ -224,9 +233,16 @@ def _exchange_calls(plan: Plan, kernels: KernelCosts) -> Calls | None:
     calls, else None."""
     exchanges = plan.strategy.keeps_residual and plan.parallelism.exchange == ALL_REDUCED
     has_programs = kernels.takes_steps and (plan.slots == 1 or len(plan.stages) > 1)
-    if kernels.calls.served is None or plan.shape.flash or not (exchanges and has_programs):
+    has_programs = has_programs and not _is_read(plan, kernels)
+    if kernels.calls.served is None or not (exchanges and has_programs):
         return None
     return ON_RADIO if plan.link.has_radio else ON_LINES
+
+
+def _is_read(plan: Plan, kernels: KernelCosts) -> bool:
+    """Returns whether a chip has matrices that it reads into buffers, and therefore no
+    programs."""
+    return bool(plan.shape.flash) and not kernels.is_placed
 
 
 def _is_contribution(message: Message) -> bool:

@@ -50,6 +50,12 @@ class KernelCosts:
     grouped: float = 0  # multiply-accumulate with a weight in groups
     # False for stages whose STEPs wait until they are free: those are taken in by bytecode.
     takes_steps: bool = True
+    # Whether all matrices of the chip have addresses, although it has them in flash.
+    is_placed: bool = False
+    # Of each block of rows of such a matrix, and of each of the block's columns, where blocks are
+    # stored by themselves.
+    block: float = 0
+    block_column: float = 0
 
 
 # Fitted to whole emulated chips, on a serial line and with all-reduce; the same on all processors.
@@ -85,6 +91,8 @@ KERNELS.update({name: replace(KERNELS[name], passes=passes) for name, passes in 
 # Counts of these kernels by themselves, on 40 rows of 576 columns.
 _GROUPED = {"rv32imc": 9.8, "xtensawin": 12, "rv32im": 3.84, "lx6": 2.58, "pie": 0.82}
 KERNELS.update({name: replace(KERNELS[name], grouped=cost) for name, cost in _GROUPED.items()})
+# Emulated: a call for each block, which splits the inputs (host/build/machine_code/pie_matrix.py).
+KERNELS["pie"] = replace(KERNELS["pie"], block=55, block_column=0.81)
 _COLUMNS = 64  # of a typical matrix, for the work of its rows in matrix_speed
 
 

@@ -16,6 +16,7 @@ from host.hardware.mmu import mapped_room
 from host.parallel.flash import VOCABULARY, Matrix, split_resident
 from host.parallel.heap import matrix_bytes
 from host.parallel.plan import Plan
+from host.parallel.resident import may_be_placed
 from host.parallel.synchronization import (
     FINISHED_ATTENTION,
     FINISHED_FEED_FORWARD,
@@ -111,6 +112,16 @@ def read_weights(plan: Plan, chip: int, board: Board) -> list[Reading]:
         Reading(place, sum(sizes.values()), rate)
         for place, rate, sizes in _list_places(plan, chip, board)
     ]
+
+
+def has_addresses(plan: Plan, chip: int, board: Board) -> bool:
+    """Returns whether all of a chip's matrices have addresses, so that kernels need no buffers:
+    where it has them in flash, all are mapped or resident."""
+    if not plan.block(chip):
+        return True
+    read = [sizes for place, _, sizes in _list_places(plan, chip, board) if place == FLASH]
+    is_read = any(size for sizes in read for size in sizes.values())
+    return may_be_placed(plan, chip, matrix_padding(board.chip)) and not is_read
 
 
 def flash_bytes_of(plan: Plan, chip: int, each: Synchronization) -> int:
