@@ -107,9 +107,7 @@ def chip_files(
     kernels run (protocol/shard_layout.py); mapping: what map_settings of host/hardware/mmu.py
     returns.
     """
-    sources = {
-        path.relative_to(SOURCES).as_posix(): path.read_text() for path in chip_sources()
-    }
+    sources = _read_sources()
     columns = matrix_columns(model, shard)
     # With native kernels, viper's are only a fallback.
     products = FEWEST_PRODUCTS if kernels else PRODUCTS
@@ -120,8 +118,8 @@ def chip_files(
     in_flash = plan.block(shard.chip) > 0
     is_placed = bool(kernels) and may_be_placed(plan, shard.chip, padding)
     has_programs = is_placed or not in_flash
-    answers_on_line = plan.link.kind == "uart" and not plan.strategy.keeps_residual
-    answers_on_line = answers_on_line and has_programs
+    is_other = plan.strategy.keeps_residual or not has_programs
+    answers_on_line = plan.link.kind == "uart" and not is_other
     header_check = sources.pop(_HEADER_CHECK)
     if checks_headers := plan.link.signed and not (kernels and answers_on_line):
         sources[_FRAME_CHECK] = header_check
@@ -152,6 +150,11 @@ def chip_files(
         config = {**config, "weights": _describe_partition(file, plan, shard.chip, mapping)}
     files["config.json"] = json.dumps(config).encode()
     return files
+
+
+def _read_sources() -> dict[str, str]:
+    """Returns the sources of all of a chip's modules by their path."""
+    return {path.relative_to(SOURCES).as_posix(): path.read_text() for path in chip_sources()}
 
 
 def _list_unused(

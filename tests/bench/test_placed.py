@@ -136,8 +136,7 @@ class Part:
         self.space, self.adds = space, adds
 
     def run(self, *given):
-        first = given[0]
-        more = self.adds + (first.wrong if isinstance(first, SimpleNamespace) else 0)
+        more = self.adds + sum(getattr(each, "wrong", 0) for each in given)
         for buffer in (self.space.results, self.space.rows):
             for i in range(len(buffer)):
                 buffer[i] = self.space.x[i] + more
