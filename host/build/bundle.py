@@ -118,8 +118,7 @@ def chip_files(
     in_flash = plan.block(shard.chip) > 0
     is_placed = bool(kernels) and may_be_placed(plan, shard.chip, padding)
     has_programs = is_placed or not in_flash
-    is_other = plan.strategy.keeps_residual or not has_programs
-    answers_on_line = plan.link.kind == "uart" and not is_other
+    answers_on_line = plan.link.kind == "uart" and has_programs and not plan.strategy.keeps_residual
     header_check = sources.pop(_HEADER_CHECK)
     if checks_headers := plan.link.signed and not (kernels and answers_on_line):
         sources[_FRAME_CHECK] = header_check

@@ -165,7 +165,7 @@ def _handle_blocks(
     if not size or not block:
         return 0
     if kernels.is_placed:
-        blocks = macs // block + _BLOCKS_BEGUN
+        blocks = size // block + _BLOCKS_BEGUN
         return passes * blocks * (kernels.block + kernels.block_column * plan.config.dim)
     sums = _count_rows(shard, plan.local_sizes(shard), each.phase) + plan.config.dim
     work = rows * (_PRODUCT * (size // block + _BLOCKS_BEGUN) + _MOVED * sums)
