@@ -115,10 +115,10 @@ def chip_files(
     if gets_coarser(held_layers(model, plan, shard)):
         sources[_NORMS] = with_coarser(sources[_NORMS])
     has_line = not plan.link.has_radio or shard.chip == 0  # or it is the gateway
-    in_flash = plan.block(shard.chip) > 0
+    in_flash, keeps_residual = plan.block(shard.chip) > 0, plan.strategy.keeps_residual
     is_placed = bool(kernels) and may_be_placed(plan, shard.chip, padding)
     has_programs = is_placed or not in_flash
-    answers_on_line = plan.link.kind == "uart" and has_programs and not plan.strategy.keeps_residual
+    answers_on_line = plan.link.kind == "uart" and has_programs and not keeps_residual
     header_check = sources.pop(_HEADER_CHECK)
     if checks_headers := plan.link.signed and not (kernels and answers_on_line):
         sources[_FRAME_CHECK] = header_check
