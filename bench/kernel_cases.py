@@ -15,11 +15,13 @@ import numpy as np
 from numpy.random import Generator
 
 from bench.emulation.module import EmulatedModule
+from host.build.group_kernels import group_kernel_name, stored_groups
 from host.build.kernels import column_blocks
 from host.build.pass_kernels import pass_name
 from host.build.shard import stored_matrix
 from host.model import arithmetic
 from host.model.arithmetic import INT16_LIMIT, Ints, Rescale
+from host.model.groups import COLUMNS, LEVELS, MOST_LEAST, MOST_STEP, unpack
 from protocol.shard_layout import VECTORS
 
 _VALUE_ZERO = 1 << 15  # what a KV cache adds to its values
@@ -47,6 +49,11 @@ def matvec(rows: int, columns: int) -> Case:
     """Returns the case of a matrix-vector product, in the blocks of columns in which shards store
     matrices."""
     return Case("matvec", f"{rows}x{columns}", "MAC", partial(_matvec, rows, columns))
+
+
+def grouped(rows: int, columns: int) -> Case:
+    """Returns the case of a matrix-vector product with weights in groups of four bits."""
+    return Case("grouped", f"{rows}x{columns}", "MAC", partial(_grouped, rows, columns))
 
 
 def matmul(rows: int, columns: int, count: int) -> Case:
@@ -111,6 +118,22 @@ def _matvec(rows: int, columns: int, module: EmulatedModule) -> int:
         name = f"matvec_add_{count}" if first else f"matvec_{count}"
         module.call(name, w, 0, y, inputs + 4 * first, rows, first * rows)
     _check("matvec", module.int32s(y, rows), arithmetic.matvec(weight, x))
+    return rows * columns
+
+
+def _grouped(rows: int, columns: int, module: EmulatedModule) -> int:
+    numbers = _numbers(rows + columns)
+    groups = rows, columns // COLUMNS
+    weight = unpack(
+        numbers.integers(0, LEVELS, (rows, columns)),
+        numbers.integers(0, MOST_STEP + 1, groups),
+        numbers.integers(-MOST_LEAST, 1, groups),
+    )
+    x = numbers.integers(-INT16_LIMIT, INT16_LIMIT + 1, columns)
+    w, inputs = module.placed(stored_groups(weight)), module.placed(x)
+    y = module.placed(numbers.integers(-1000, 1000, rows))
+    module.call(group_kernel_name(columns), w, 0, y, inputs, rows, 0)
+    _check("grouped", module.int32s(y, rows), arithmetic.grouped_matvec(weight, x))
     return rows * columns
 
 

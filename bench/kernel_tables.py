@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bench.kernels import PASSED
+from bench.kernels import GROUPED, PASSED
 from bench.kernels import POSITIONS as SEEN
 from bench.native import NATIVE_SETS
 from bench.page_figures import MODEL, Cells, Figures, goal_cell
@@ -13,12 +13,15 @@ TARGETS = ("rv32imc", "xtensawin")
 _MATRIX = {"rv32imc": 6.8, "xtensawin": 8.5}
 _ATTENTION = dict.fromkeys(TARGETS, 9.5)
 _GATE = dict.fromkeys(TARGETS, 26.0)
+_WIDE = "x".join(map(str, GROUPED))
 # What the table calls each kernel, its name and shapes, and its goal by target.
 _KERNELS: tuple[tuple[str, str, tuple[str, ...], dict[str, float]], ...] = (
     ("matrix 64x64", "matvec", ("64x64",), _MATRIX),
     ("172x64", "matvec", ("172x64",), _MATRIX),
     ("64x172", "matvec", ("64x172",), _MATRIX),
     ("288x288", "matvec", ("288x288",), _MATRIX),
+    (_WIDE, "matvec", (_WIDE,), {}),
+    ("the same in groups of 4 bits", "grouped", (_WIDE,), {}),
     ("thin: 64x16, 64x35", "matvec", ("64x16", "64x35"), {}),
     (f"q·k, head size 8, {SEEN} positions", "scores", (f"{SEEN}x8",), _ATTENTION),
     ("a·v, the same", "mean", (f"{SEEN}x8",), _ATTENTION),
@@ -42,7 +45,7 @@ _PASSED = {
     for shape in ("64x64", "288x288")
 }
 _BY_ELEMENT = ("gate", "softmax", "rescale", "rotate")  # not by multiply-accumulate
-_THIN = ("64x16", "64x35")  # for which there is no goal
+_WITHOUT_GOALS = {("64x16", "64x35"), (_WIDE,)}  # shapes
 # Goals of chips with native kernels, millions at position 128, None for those that have none;
 # with frames of version 3, 0.5 more.
 _NATIVE_CHIP_GOALS: dict[str, dict[str, float | None]] = {
@@ -74,7 +77,7 @@ def native(figures: Figures) -> list[Cells]:
     for label, kernel, shapes, _ in _KERNELS:
         cells = [label]
         for name, goals in _NATIVE_GOALS.items():
-            goal = None if shapes == _THIN else goals.get(kernel)
+            goal = None if shapes in _WITHOUT_GOALS else goals.get(kernel)
             values = [figures.value(kernel, name, shape) for shape in shapes]
             before = [figures.value(kernel, _VIPER[name], shape) for shape in shapes]
             cells += [

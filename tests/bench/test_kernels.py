@@ -4,12 +4,14 @@ import pytest
 
 from bench import bounds, kernels
 from bench.emulation.module import TARGETS, EmulatedModule
-from bench.kernel_cases import WrongResult, attention, elementwise, matvec
+from bench.kernel_cases import WrongResult, attention, elementwise, grouped, matvec
 from bench.native import NATIVE_SETS
 from bench.results import Label, Row
 from host.build.attention_kernel import PARTS, attention_kernel
+from host.build.group_kernels import group_kernel
 from host.build.kernels import kernel_source
 from host.model.checkpoint import Config
+from host.parallel.cost.kernel_costs import KERNELS
 from tests.simulation.launch import REPOSITORY
 
 
@@ -34,6 +36,39 @@ def test_wrong_products_are_noticed(target: str) -> None:
     module = EmulatedModule(source, "k.py", target)
     with pytest.raises(WrongResult, match="^matvec: element 0 is"):
         kernels.figure(matvec(8, 64), module, target)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_wrong_sums_of_groups_are_noticed(target: str) -> None:
+    source = "import micropython\n" + group_kernel(64)
+    assert " + 2 >> 2" in source
+    module = EmulatedModule(source.replace(" + 2 >> 2", " >> 2"), "k.py", target)
+    with pytest.raises(WrongResult, match="^grouped: element"):
+        kernels.figure(grouped(8, 64), module, target)
+
+
+def test_plans_know_what_weights_in_groups_take() -> None:
+    shape = "x".join(map(str, kernels.GROUPED))
+    counted = {
+        row.target: row.value
+        for row in kernels.figures_of_shapes()
+        if (row.name, row.shape) == ("grouped", shape)
+    }
+    assert {name: costs.grouped for name, costs in KERNELS.items()} == pytest.approx(
+        counted, rel=0.01
+    )
+
+
+def test_groups_of_a_model_have_their_own_cases() -> None:
+    config = Config(
+        dim=64, hidden_dim=96, layers=1, heads=2, kv_heads=1, vocab_size=40, context=16,
+        groups="wq wk wv w1 w3 w2",
+    )  # fmt: skip
+    cases = {(case.kernel, case.shape) for case in kernels.cases_of_model(config)}
+    assert {case for case in cases if case[0] in ("grouped", "matvec")} == {
+        *(("grouped", shape) for shape in ("128x64", "192x64", "64x96", "64x64", "64x32")),
+        *(("matvec", shape) for shape in ("64x64", "40x64", "8x64")),
+    }
 
 
 @pytest.mark.parametrize(
