@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -32,12 +33,16 @@ from host.parallel.synchronization import Widths
 from host.paths import HOME_MODEL
 from protocol.cobs import encoded_size
 from protocol.messages import PHASE_VOCABULARY
+from tests.host.test_groups import grouped_checkpoint, grouped_model
 from tests.host.tiny import random_checkpoint
 from tests.plans import tensor_plan
 
 # As stories260K, with random weights.
 STORIES = Config(
     dim=64, hidden_dim=172, layers=5, heads=8, kv_heads=4, vocab_size=512, context=512
+)
+WIDER = Config(
+    dim=96, hidden_dim=288, layers=4, heads=4, kv_heads=2, vocab_size=256, context=64, head_dim=32
 )
 BITS = 23  # of partial sums in stories260K's text
 # Instructions of the busiest chip by chips and position, on rv32imc: emulated, as
@@ -56,6 +61,14 @@ BY_HOST = {
 NATIVE = {1: 1_262_840, 5: 367_810}
 NATIVE_HOME = {("host", False): 322_422, ("host", True): 789_736, ("chips", False): 572_597}
 NATIVE_STAGES = {False: (351_141, 1_233_696), True: (420_013, 1_552_186)}
+# Of WIDER with weights in groups, at position 16, by kernels and chips: emulated, as
+# tests/bench/test_grouped_chips.py counts them.
+GROUPED = {
+    ("rv32im", 1): 2_104_825,
+    ("rv32im", 3): 879_989,
+    ("rv32imc", 1): 5_666_721,
+    ("rv32imc", 3): 2_514_425,
+}
 BY_CHIPS = {(5, 16): 2_614_283, (5, 128): 2_753_377, (5, 256): 2_864_563}
 
 
@@ -67,6 +80,11 @@ def home():
 @pytest.fixture(scope="module")
 def stories():
     return quantize(random_checkpoint(STORIES))
+
+
+@cache
+def wider_in_groups():
+    return grouped_model(grouped_checkpoint(WIDER))
 
 
 def token_of(plan, greedy=False):
@@ -95,6 +113,13 @@ def test_instructions_are_those_of_emulated_chips(stories, reduce, chips, positi
 def test_instructions_are_those_of_emulated_native_chips(stories, chips, instructions):
     plan = tensor_plan(stories, chips)
     assert busiest(plan, 128, KERNELS["rv32im"]) == pytest.approx(instructions, rel=0.03)
+
+
+@pytest.mark.parametrize(("of", "instructions"), GROUPED.items())
+def test_instructions_of_weights_in_groups_are_those_of_emulated_chips(of, instructions):
+    kernels, chips = of
+    plan = tensor_plan(wider_in_groups(), chips)
+    assert busiest(plan, 16, KERNELS[kernels]) == pytest.approx(instructions, rel=0.03)
 
 
 @pytest.mark.parametrize(("how", "instructions"), NATIVE_HOME.items())
