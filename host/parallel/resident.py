@@ -49,9 +49,11 @@ def keep_resident(
         return (rest & -VECTORS, CHUNKS) if rest >= _LEAST_RESIDENT else (0, 0)
 
     resident, ahead = zip(*map(fill, plan.shards), strict=True)
-    # What some chips lack room for they all wait for.
+    # What some chips lack room for they all wait for. (A chip that keeps all reads nothing ahead.)
     rows = (plan.config.dim + _FILLED) * max(len(shard.rows) for shard in plan.shards)
-    rows_first = all(ahead) and min(resident) >= rows
+    kept = zip(resident, needs, ahead, strict=True)
+    rows_first = all(count or size >= need & -VECTORS for size, need, count in kept)
+    rows_first = rows_first and any(ahead) and min(resident) >= rows
     return replace(plan, resident=resident, ahead=ahead, rows_first=rows_first)
 
 
