@@ -10,14 +10,17 @@ from host.model.checkpoint import Config
 from host.model.groups import COLUMNS
 from host.model.sampling import count_candidates
 from host.parallel.assignment import LocalSizes, ShardingPlan, blocks, level
-from host.parallel.flash import flash_bytes
-from host.parallel.heap import row_bytes, unit_bytes, usable_heap
+from host.parallel.flash import ahead_bytes, flash_bytes
+from host.parallel.heap import cache_bytes, row_bytes, unit_bytes, usable_heap, weight_bytes
+from host.parallel.parallelism import ALL_REDUCED
 from host.parallel.plan import Shard, Strategy
 from host.parallel.shape import Shape
 from protocol.messages import MOST_CANDIDATES, MOST_LOGITS
 
 # Bytes of each heap that more positions and slots leave free, for native programs.
 GROWTH_LEAVES = 16_384
+# Bytes of a heap beside buffers for reading ahead, from which on chips have these.
+_READS_AHEAD = 1 << 20
 MAX_ROWS = 0xFFFF  # of a chip: their number is a u16
 # Bytes of a unit and of a row besides weights: accumulators, and the row's place in an answer.
 _UNIT_BUFFERS, _ROW_BUFFERS = 8, 8
@@ -79,6 +82,10 @@ def distribute(
     so a chip that waits in one cannot make up for it in the other, and each phase takes as long as
     its busiest chip. Others take more only if a chip's heap is too small for its part.
 
+    Chips that read weights ahead from flash while they wait do make up for it. If they send each
+    other partial sums over the radio, chips with heads may leave all units to the others: then
+    fewer send sums. It is done where no chip then has more weights and caches than else.
+
     first: id of the first chip; vocabulary: rows of the classifier, None for all.
     """
     vocabulary = shape.config.vocab_size if vocabulary is None else vocabulary
@@ -86,7 +93,13 @@ def distribute(
     split = distribute_evenly(shape.config, shape.chips)
     whole = distribute_evenly(shape.config, shape.chips, by_group=True)
     found = _distribute_with(group, split)
-    return _distribute_with(group, whole) if found.missing and whole != split else found
+    if found.missing and whole != split:
+        found = _distribute_with(group, whole)
+    if found.missing or not _can_separate(group):
+        return found
+    apart = [_distribute_with(group, heads, apart=True) for heads in (whole, split)]
+    fitting = [each for each in apart if not each.missing]
+    return min(*fitting, found, key=lambda each: _heaviest(group, each)) if fitting else found
 
 
 @dataclass(frozen=True)
@@ -101,9 +114,36 @@ class _Group:
     vocabulary: int
 
 
-def _distribute_with(group: _Group, heads: ShardingPlan) -> Distribution:
-    """Distributes units and rows to chips that have these heads."""
-    tight = _fill(group, heads, spare=0)
+def _can_separate(group: _Group) -> bool:
+    """Returns whether it may pay that chips with heads have no units."""
+    strategy, shape = group.strategy, group.shape
+    sends_sums = strategy.keeps_residual and strategy.exchange == ALL_REDUCED
+    blocks_of = [shape.block(chip) for chip in range(group.first, group.first + shape.chips)]
+    return (
+        sends_sums
+        and shape.link.has_radio
+        and all(
+            block and heap > _READS_AHEAD + ahead_bytes(block)
+            for block, heap in zip(blocks_of, group.heaps, strict=True)
+        )
+    )
+
+
+def _heaviest(group: _Group, found: Distribution) -> int:
+    """Returns the most bytes of weights and caches that a chip has."""
+    shape, config = group.shape, group.shape.config
+
+    def size(shard: Shard) -> int:
+        counts = len(shard.heads), len(shard.kv_heads), len(shard.units)
+        sizes = LocalSizes(*counts, config.head_dim)
+        return weight_bytes(config, sizes, len(shard.rows)) + cache_bytes(shape, sizes)
+
+    return max(map(size, found.shards))
+
+
+def _distribute_with(group: _Group, heads: ShardingPlan, *, apart: bool = False) -> Distribution:
+    """Distributes units and rows to chips that have these heads; apart: units to those without."""
+    tight = _fill(group, heads, spare=0, apart=apart)
     shape = group.shape
     alike = {  # of each kind of chip one, as most are alike
         (heap, chip, *_counts(shard))
@@ -113,7 +153,7 @@ def _distribute_with(group: _Group, heads: ShardingPlan) -> Distribution:
         sizes = LocalSizes(count, kv_heads, units, shape.config.head_dim)
         need = group.strategy.heap_need(shape, chip, sizes, rows).total
         if need > usable_heap(heap):
-            return _fill(group, heads, _answers_growth(group))
+            return _fill(group, heads, _answers_growth(group), apart=apart)
     return tight
 
 
@@ -203,9 +243,9 @@ def _find_room(
     return _Room(left, row, unit, flash, config.dim + 2, unit_bytes(config))
 
 
-def _fill(group: _Group, heads: ShardingPlan, spare: int) -> Distribution:
+def _fill(group: _Group, heads: ShardingPlan, spare: int, *, apart: bool) -> Distribution:
     """Distributes units and rows to chips that have these heads, as far as there is room with
-    `spare` bytes of each heap kept free."""
+    `spare` bytes of each heap kept free; apart: units only to those without heads."""
     strategy, shape, first = group.strategy, group.shape, group.first
     config, vocabulary = shape.config, group.vocabulary
 
@@ -227,7 +267,10 @@ def _fill(group: _Group, heads: ShardingPlan, spare: int) -> Distribution:
     most = strategy.most_units(shape)
     # Chips have whole groups of the down projection's columns.
     each = COLUMNS if "w2" in config.grouped else 1
-    most_of_each = [min(room.count_units(), most) // each for room in rooms]
+    most_of_each = [
+        0 if apart and own else min(room.count_units(), most) // each
+        for room, own in zip(rooms, heads.heads, strict=True)
+    ]
     units = [each * n for n in level(config.hidden_dim // each, most_of_each, group.speeds)]
     missing = (vocabulary - sum(rows)) * row + (config.hidden_dim - sum(units)) * unit
     if short or missing:
