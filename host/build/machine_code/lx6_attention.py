@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from host.build.machine_code.xtensa import ACCLO, XtensaAssembler
 from host.build.machine_code.xtensa_attention import (
     KEYS,
@@ -27,10 +29,26 @@ def write_scores(asm: XtensaAssembler, size: int) -> None:
     MAC16 multiplies numbers with signs: with its highest bit flipped, a key is 2**15 less. What
     this takes from a score is added again.
     """
-    words = size // 2
     pack_query(asm, size, 15)
     find_rows(asm, 2 * size, KEYS, "a3", "a4", "a5")
     asm.set("a9", VALUE_ZERO << 16 | VALUE_ZERO)
+    score_keys(asm, size, 4, _multiply_word, _finish_score)
+
+
+def score_keys(
+    asm: XtensaAssembler,
+    size: int,
+    width: int,
+    multiply: Callable[[XtensaAssembler, int, str, bool], None],
+    finish: Callable[[XtensaAssembler], None],
+) -> None:
+    """Writes the scores of a5 keys from a3 on, and the largest of them.
+
+    width: bytes of two elements of a key; multiply: adds the products of these elements, at so
+    many bytes from a3, and of two of the query in a register, into which it loads the next two if
+    asked to; finish: stores a score.
+    """
+    words = size // 2
     asm.set(LARGEST, -1 << 31)
     asm.movi("a10", 0)
     find_query(asm, size, "a6", -4)  # LDINC increments first
@@ -46,8 +64,9 @@ def write_scores(asm: XtensaAssembler, size: int) -> None:
                 asm.ldinc("m0", "a7")
             asm.mul_aa_ll("a10", "a10")
             for i in range(words):
-                _multiply_word(asm, i, f"m{i}" if kept else "m0", not kept)
-            _finish_score(asm, size)
+                multiply(asm, width * i, f"m{i}" if kept else "m0", not kept)
+            finish(asm)
+            asm.addi("a3", "a3", width * words)
         return
     together = next(count for count in (8, 4, 2, 1) if words % count == 0)
     asm.set("a11", words // together)
@@ -57,16 +76,16 @@ def write_scores(asm: XtensaAssembler, size: int) -> None:
     asm.mul_aa_ll("a10", "a10")
     with loop(asm, "a11"):
         for i in range(together):
-            _multiply_word(asm, i, "m0", True)
-        asm.addi("a3", "a3", 4 * together)
-    _finish_score(asm, 0)
+            multiply(asm, width * i, "m0", True)
+        asm.addi("a3", "a3", width * together)
+    finish(asm)
     asm.addi("a5", "a5", -1)
     asm.bnez("a5", again)
 
 
 def _multiply_word(asm: XtensaAssembler, place: int, query: str, loads: bool) -> None:
     """Two elements of a key; loads: then the query's next ones."""
-    asm.l32i("a14", "a3", 4 * place)
+    asm.l32i("a14", "a3", place)
     asm.xor("a14", "a14", "a9")
     if query in ("m0", "m1"):
         asm.mula_da_ll(query, "a14")
@@ -79,14 +98,12 @@ def _multiply_word(asm: XtensaAssembler, place: int, query: str, loads: bool) ->
         asm.mula_ad_hh("a14", query)
 
 
-def _finish_score(asm: XtensaAssembler, size: int) -> None:
+def _finish_score(asm: XtensaAssembler) -> None:
     asm.rsr("a14", ACCLO)
     asm.add("a14", "a14", "a8")
     asm.max(LARGEST, LARGEST, "a14")
     asm.s32i("a14", "a4", 0)
     asm.addi("a4", "a4", 4)
-    if size:
-        asm.addi("a3", "a3", 2 * size)
 
 
 def pack_query(asm: XtensaAssembler, size: int, shift: int) -> None:
@@ -135,6 +152,11 @@ def _write_some_means(asm: XtensaAssembler, size: int, elements: range) -> None:
         move(asm, "a3", 2 * size, "a15")
     asm.l32i("a3", "a1", OUT_AT)
     asm.srli("a14", TOTAL, 1)
+    store_means(asm, sums)
+
+
+def store_means(asm: XtensaAssembler, sums: Sequence[str]) -> None:
+    """Writes the means to a3 on, of sums to which a14 is added before they are divided."""
     for place, total in enumerate(sums):
         asm.add(total, total, "a14")
         asm.quou(total, total, TOTAL)

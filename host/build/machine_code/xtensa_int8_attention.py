@@ -6,7 +6,7 @@ to its score, and to its weight.
 
 from __future__ import annotations
 
-from host.build.machine_code.lx6_attention import SUMS, WRITTEN_OUT, pack_query
+from host.build.machine_code.lx6_attention import SUMS, pack_query, score_keys, store_means
 from host.build.machine_code.xtensa import ACCLO, XtensaAssembler
 from host.build.machine_code.xtensa_attention import (
     CONSTANT_AT,
@@ -16,11 +16,9 @@ from host.build.machine_code.xtensa_attention import (
     OUT_AT,
     ROWS_AT,
     TOTAL,
-    VALUE_ZERO,
     VALUES,
     WORDS_AT,
     Unit,
-    find_query,
     find_rows,
 )
 from host.build.machine_code.xtensa_core import loop, move
@@ -43,41 +41,10 @@ def find_shifts(asm: XtensaAssembler, size: int, cache: int, shifts: str) -> Non
 
 def write_scores(asm: XtensaAssembler, size: int) -> None:
     """score = q . key << the key's shift."""
-    words = size // 2
     pack_query(asm, size, 7)
     find_rows(asm, size, KEYS, "a3", "a4", "a5")
     find_shifts(asm, size, KEYS, "a9")
-    asm.set(LARGEST, -1 << 31)
-    asm.movi("a10", 0)
-    find_query(asm, size, "a6", -4)  # LDINC increments first
-    if size <= WRITTEN_OUT:
-        kept = words <= 4  # the whole query in registers of MAC16
-        if kept:
-            asm.mov("a7", "a6")
-            for i in range(words):
-                asm.ldinc(f"m{i}", "a7")
-        with loop(asm, "a5"):
-            if not kept:
-                asm.mov("a7", "a6")
-                asm.ldinc("m0", "a7")
-            asm.mul_aa_ll("a10", "a10")
-            for i in range(words):
-                _multiply_two(asm, 2 * i, f"m{i}" if kept else "m0", not kept)
-            _finish_score(asm, size)
-        return
-    together = next(count for count in (8, 4, 2, 1) if words % count == 0)
-    asm.set("a11", words // together)
-    again = asm.label(asm.unique("score"))
-    asm.mov("a7", "a6")
-    asm.ldinc("m0", "a7")
-    asm.mul_aa_ll("a10", "a10")
-    with loop(asm, "a11"):
-        for i in range(together):
-            _multiply_two(asm, 2 * i, "m0", True)
-        asm.addi("a3", "a3", 2 * together)
-    _finish_score(asm, 0)
-    asm.addi("a5", "a5", -1)
-    asm.bnez("a5", again)
+    score_keys(asm, size, 2, _multiply_two, _finish_score)
 
 
 def _multiply_two(asm: XtensaAssembler, place: int, query: str, loads: bool) -> None:
@@ -95,7 +62,7 @@ def _multiply_two(asm: XtensaAssembler, place: int, query: str, loads: bool) -> 
         asm.mula_ad_lh("a15", query)
 
 
-def _finish_score(asm: XtensaAssembler, size: int) -> None:
+def _finish_score(asm: XtensaAssembler) -> None:
     asm.l8ui("a15", "a9", 0)
     asm.rsr("a14", ACCLO)
     asm.ssl("a15")
@@ -105,8 +72,6 @@ def _finish_score(asm: XtensaAssembler, size: int) -> None:
     asm.s32i("a14", "a4", 0)
     asm.addi("a4", "a4", 4)
     asm.addi("a9", "a9", 1)
-    if size:
-        asm.addi("a3", "a3", size)
 
 
 def write_means(asm: XtensaAssembler, size: int) -> None:
@@ -163,13 +128,7 @@ def _write_some_means(asm: XtensaAssembler, size: int, elements: range) -> None:
         move(asm, "a3", size, "a15")
     asm.l32i("a3", "a1", OUT_AT)
     asm.l32i("a14", "a1", CONSTANT_AT)
-    for place, total in enumerate(sums):
-        asm.add(total, total, "a14")
-        asm.quou(total, total, TOTAL)
-        asm.addmi(total, total, -VALUE_ZERO)
-        asm.s32i(total, "a3", 4 * place)
-    asm.addi("a3", "a3", 4 * len(sums))
-    asm.s32i("a3", "a1", OUT_AT)
+    store_means(asm, sums)
 
 
 INT8 = Unit(write_scores, write_means)
