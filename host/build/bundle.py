@@ -6,7 +6,7 @@ import hashlib
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from host.build.pass_kernels import pass_source
 from host.build.shard import held_layers, matrix_columns, shard_file
 from host.build.unrolling import FEWEST_PRODUCTS, PRODUCTS
 from host.errors import BuildError, naming_file
-from host.hardware.kernels import PASSES
+from host.hardware.kernels import pass_counts
 from host.model.quantized import QuantizedModel
 from host.parallel.plan import Plan, Shard
 from host.parallel.resident import may_be_placed
@@ -122,7 +122,7 @@ def chip_files(
     header_check = sources.pop(_HEADER_CHECK)
     if checks_headers := plan.link.signed and not (kernels and answers_on_line):
         sources[_FRAME_CHECK] = header_check
-    passes = _pass_kernels(plan, shard, columns, kernels) if has_programs else {}
+    passes = _pass_kernels(plan, shard, columns, kernels, is_placed) if has_programs else {}
     for path in _list_unused(plan, shard.chip, bool(passes), is_placed):
         del sources[path]
     files = {
@@ -180,11 +180,16 @@ def _list_exchange_parts(plan: Plan, shard: Shard, has_programs: bool) -> dict[s
 
 
 def _pass_kernels(
-    plan: Plan, shard: Shard, columns: Iterable[int], kernels: KernelSet | None
+    plan: Plan,
+    shard: Shard,
+    columns: Collection[int],
+    kernels: KernelSet | None,
+    is_placed: bool,
 ) -> dict[str, str]:
     """Returns the module of kernels that compute several positions in a pass, by its path; none if
     requests hold too few positions, are handled in bytecode, or matrices are in groups."""
-    counts = PASSES.get(kernels.name, ()) if kernels else ()
+    name = kernels.name if kernels else None
+    counts = pass_counts(name, max(columns), is_placed=is_placed)
     in_groups = any(count < 0 for count in columns)
     if not kernels or not counts or plan.positions < min(counts) or shard.elements or in_groups:
         return {}

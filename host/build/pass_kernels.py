@@ -10,12 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from host.build.kernels import column_blocks
+from host.hardware.kernels import MOST_POSITIONS, positions_in_pass
 from protocol.shard_layout import PAIRS, VECTORS
-
-# The most positions in a pass and, if rows are padded, the most columns of a matrix: the inputs of
-# each position are on the stack.
-MOST_POSITIONS = 4
-MOST_COLUMNS = 288
 
 _KERNEL = '''
 @micropython.viper
@@ -83,7 +79,8 @@ def pass_source(
     if padding == 1:
         blocks = {columns: column_blocks(columns) for columns in shapes}
     else:
-        blocks = {columns: [(0, columns)] for columns in shapes if columns <= MOST_COLUMNS}
+        fitting = [columns for columns in shapes if max(counts) <= positions_in_pass(columns)]
+        blocks = {columns: [(0, columns)] for columns in fitting}
     kernels = sorted({(count, first > 0) for parts in blocks.values() for first, count in parts})
     if not kernels:
         return ""

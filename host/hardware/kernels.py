@@ -26,12 +26,35 @@ PADDING = {"lx6": PAIRS, "pie": VECTORS}
 # which a pass takes fewer instructions than single positions (bench/kernels.py), or as many but
 # reads weights only once. On an ESP32 two positions take as many, on an ESP32-S3 a sixth more.
 PASSES = {"rv32im": (4, 2), "lx6": (4,), "pie": (4,)}
+# And where matrices are mapped, or in PSRAM in place of their flash: to read weights once then
+# saves more than two positions take.
+_PLACED_PASSES = (4, 2)
+# Where rows are padded, the inputs of a pass are on the stack: so many of all positions.
+MOST_INPUTS = 4 * 288
+MOST_POSITIONS = 4
 
 
 def matrix_padding(chip: str | None) -> int:
     """Returns the padding with which a chip's matrices are stored, whichever kernels it runs: the
     header's `columns` of protocol/shard_layout.py."""
     return PADDING.get(native_kernels(chip) or "", 1)
+
+
+def positions_in_pass(columns: int) -> int:
+    """Returns for how many positions of a matrix with so many columns, in padded rows, there is
+    room on the stack: an even number, 0 if there is none for two."""
+    return min(MOST_POSITIONS, MOST_INPUTS // columns & -2)
+
+
+def pass_counts(kernels: str | None, widest: int, *, is_placed: bool) -> tuple[int, ...]:
+    """Returns the numbers of positions that a chip multiplies a matrix with in one pass, the
+    largest first; widest: columns of its widest matrix; is_placed: whether these are in flash, and
+    have addresses."""
+    counts = PASSES.get(kernels or "", ())
+    if not counts or not is_placed:
+        return counts
+    most = positions_in_pass(widest) if kernels in PADDING else MOST_POSITIONS
+    return tuple(count for count in _PLACED_PASSES if count <= most) or counts
 
 
 def native_kernels(chip: str | None) -> str | None:

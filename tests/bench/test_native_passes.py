@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from bench.emulation.module import EmulatedModule
 from host.build.kernels import column_blocks
 from host.build.machine_code.registry import LX6, PIE, RV32IM, KernelSet
-from host.build.pass_kernels import MOST_COLUMNS, MOST_POSITIONS, pass_name, pass_source
+from host.build.pass_kernels import pass_name, pass_source
 from host.build.shard import stored_matrix
+from host.hardware.kernels import MOST_POSITIONS, positions_in_pass
 from tests.bench.test_native_matrices import COLUMNS
 
 SETS = [RV32IM, LX6, PIE]
@@ -24,7 +25,7 @@ BY_NAME = pytest.mark.parametrize("kernels", SETS, ids=lambda kernels: kernels.n
 
 @cache
 def module(kernels: KernelSet, columns: int, is_native: bool) -> EmulatedModule:
-    source = pass_source([columns], kernels.padding)
+    source = pass_source([columns], kernels.padding, (2,))
     return EmulatedModule(source, PATH, kernels.mpy_arch, kernels if is_native else None, 8)
 
 
@@ -114,7 +115,7 @@ def test_viper_twins_compute_the_same(kernels: KernelSet, columns: int) -> None:
 def test_shapes_of_models(
     kernels: KernelSet, columns: int, rows: int, count: int, seed: int
 ) -> None:
-    if kernels is RV32IM or columns <= MOST_COLUMNS:
+    if kernels is RV32IM or count <= positions_in_pass(columns):
         check(kernels, *some(np.random.default_rng(seed), rows, columns, count))
 
 
@@ -122,10 +123,10 @@ def test_shapes_of_models(
 @BY_NAME
 @pytest.mark.parametrize("columns", COLUMNS)
 def test_all_shapes_of_models(kernels: KernelSet, columns: int) -> None:
-    if kernels is not RV32IM and columns > MOST_COLUMNS:
-        assert not pass_source([columns], kernels.padding)
-        return
+    room = MOST_POSITIONS if kernels is RV32IM else positions_in_pass(columns)
+    for count in COUNTS:
+        assert bool(pass_source([columns], kernels.padding, (count,))) == (count <= room)
     random = np.random.default_rng(columns)
     for rows in (1, 2, 17):
-        for count in COUNTS:
+        for count in range(2, room + 1, 2):
             check(kernels, *some(random, rows, columns, count))

@@ -20,6 +20,7 @@ from bench.recording import record
 from bench.virtual.model import as_checkpoint, draw_weights
 from host.build.bundle import compiled
 from host.build.machine_code.registry import PIE
+from host.build.pass_kernels import pass_kernel
 from host.build.row_kernels import row_kernel
 from host.build.shard import stored_matrix
 from host.model.checkpoint import Config
@@ -116,6 +117,10 @@ def test_a_kernel_is_called_for_each_block_and_its_words_are_kept(kernels, rows)
     y, words = chip.run(b"".join(pieces), x, rows, at_once, size)
     assert list(y) == list(weights.astype(np.int64) @ x)
     assert words == chip.words
+    inputs = random.integers(-32767, 32768, (2, columns + 8))
+    sums, words = chip.run(b"".join(pieces), inputs, rows, at_once, size)
+    assert np.array_equal(sums, inputs[:, :columns] @ weights.astype(np.int64).T)
+    assert words == chip.words
 
 
 def test_vectors_from_an_address_that_is_not_aligned_are_wrong():
@@ -184,27 +189,32 @@ class Multiplier:
         source = (REPOSITORY / "firmware/compute/placed.py").read_text()
         source = source[source.index("@micropython") : source.index("class Placed")]
         source = f"import micropython\n{source}\n" + _kernel(columns, kernels.padding)
+        source += pass_kernel(columns, kernels.padding)
         mpy = compiled(source.encode(), "placed.py", kernels.mpy_arch)
         functions = native_functions(kernels.module(mpy, source, 8), source)
         self.places = {
             name: self.core.memory.placed(function.code) + 4
             for name, function in functions.items()
         }
-        self.kernel = next(at for name, at in self.places.items() if name != "multiply_blocks")
+        self._kernels = self.places[f"matvec_{columns}"], self.places[f"matmul_{columns}"]
 
     def run(self, stored, x, rows, at_once, size, begin=0):
-        """y and the words after the call, of a matrix from byte `begin` on."""
-        memory = self.core.memory
-        y = memory.placed(bytes(4 * rows))
-        inputs = memory.placed(struct.pack(f"<{len(x)}i", *x))
+        """y and the words after the call, of a matrix from byte `begin` on; x of one position, or
+        a row for each of several."""
+        memory, several = self.core.memory, x.ndim - 1
+        shape = (*x.shape[:several], rows)
+        y = memory.placed(bytes(4 * int(np.prod(shape))))
+        inputs = memory.placed(x.astype("<i4").tobytes())
         matrix = memory.placed(bytes(32 + begin) + stored)
-        self.words = [self.kernel, at_once, size, matrix, 0, y, inputs, rows, 32 + begin]
-        words = memory.placed(struct.pack("<9I", *self.words))
+        self.words = [self._kernels[several], at_once, size, matrix, len(x) * several, y, inputs]
+        self.words += [rows, 32 + begin, *(4 * rows, 4 * x.shape[-1])[: 2 * several]]
+        words = memory.placed(struct.pack(f"<{len(self.words)}I", *self.words))
         self.core._operations.clear()
         self.core.enter(words, 0, 0)
         self.core._run(self.places["multiply_blocks"])
-        found = struct.unpack("<9I", memory.content(words, 36))
-        return struct.unpack(f"<{rows}i", memory.content(y, 4 * rows)), list(found)
+        found = np.frombuffer(memory.content(words, 4 * len(self.words)), "<u4")
+        sums = np.frombuffer(memory.content(y, 4 * int(np.prod(shape))), "<i4")
+        return sums.reshape(shape), found.tolist()
 
 
 def _kernel(columns, padding):

@@ -17,8 +17,10 @@ from host.build.firmware_version import HOST_ONLY, chip_sources
 from host.build.kernels import kernel_source
 from host.build.machine_code.registry import RV32IM
 from host.build.packages import chip_path, flatten_imports
+from host.build.pass_kernels import pass_source
 from host.build.shard import matrix_columns, shard_file
 from host.errors import BuildError
+from host.hardware.kernels import pass_counts
 from host.model.quantization.quantize import quantize
 from tests.host.tiny import coarsened_model, random_checkpoint
 from tests.plans import staged_plan, tensor_plan
@@ -229,6 +231,22 @@ def test_machine_code_that_knows_where_weights_lie_is_there_if_they_have_address
     is_placed = has_addresses and weights != "heap"
     assert ("placed.mpy" in native) == ("firmware/placed.mpy" in files) == is_placed
     assert ("pass_kernels.mpy" in native) == has_addresses
+
+
+@pytest.mark.parametrize(
+    ("columns", "padded", "placed"),
+    [(288, (4,), (4, 2)), (289, (4,), (2,)), (576, (4,), (2,)), (577, (4,), (4,))],
+)
+def test_passes_take_as_many_positions_as_have_room_on_the_stack(
+    columns: int, padded: tuple[int, ...], placed: tuple[int, ...]
+) -> None:
+    """Kernels for 577 columns and more are left out."""
+    for kernels in ("lx6", "pie"):
+        assert pass_counts(kernels, columns, is_placed=False) == padded
+        assert pass_counts(kernels, columns, is_placed=True) == placed
+    assert pass_counts("rv32im", columns, is_placed=True) == (4, 2)
+    assert pass_counts(None, columns, is_placed=True) == ()
+    assert bool(pass_source([columns], 16, placed)) == (max(placed) * columns <= 4 * 288)
 
 
 @pytest.mark.parametrize("change", [1, 2, 3, 4])

@@ -17,7 +17,7 @@ from host.build.machine_code.lx6_matrix import (
 )
 from host.build.machine_code.xtensa import ACCHI, ACCLO, XtensaAssembler
 from host.build.machine_code.xtensa_core import frame, loop, move
-from host.build.pass_kernels import MOST_POSITIONS
+from host.hardware.kernels import positions_in_pass
 from protocol.shard_layout import PAIRS
 
 # lx6_matrix's, and what else there is: where the outputs of a pair of rows go, of the first
@@ -31,14 +31,14 @@ _RETURN, _Y_STEP, _ALL_ROWS, _X_STEP, _LOWER = 0, 4, 8, 12, 16
 def matmul(asm: XtensaAssembler, columns: int) -> None:
     """The core of the twin matmul_N for rows in pairs.
 
-    Words: weights as matvec's, positions, at most MOST_POSITIONS; y, x, rows, offset of the
+    Words: weights as matvec's, positions, at most positions_in_pass; y, x, rows, offset of the
     weights in bytes; bytes from a position's y, and x, to the next one's.
     """
     filled = columns + -columns % PAIRS
     step = 4 + 2 * filled
     words = {_WEIGHTS: 0, "a15": 1, _OUTPUTS: 2, _INPUTS: 3, _ROWS: 4, "a8": 5, "a9": 6, "a11": 7}
     # LDINC loads some bytes more than there are.
-    with frame(asm, words, _LOWER + 2 * filled + step * MOST_POSITIONS + 16):
+    with frame(asm, words, _LOWER + 2 * filled + step * positions_in_pass(columns) + 16):
         for register, place in (("a0", _RETURN), ("a9", _Y_STEP), (_ROWS, _ALL_ROWS),
                                 ("a11", _X_STEP)):  # fmt: skip
             asm.s32i(register, "a1", place)

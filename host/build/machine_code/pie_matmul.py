@@ -11,7 +11,7 @@ from __future__ import annotations
 from host.build.machine_code.pie_matrix import VECTOR, load_masks, split_inputs
 from host.build.machine_code.xtensa import ACCX_0, XtensaAssembler
 from host.build.machine_code.xtensa_core import frame, loop, move
-from host.build.pass_kernels import MOST_POSITIONS
+from host.hardware.kernels import MOST_POSITIONS, positions_in_pass
 
 _WEIGHTS, _OUTPUTS, _INPUTS, _ROWS, _BIASES, _PARTS = "a3", "a4", "a5", "a6", "a7", "a8"
 _CONSTANT, _OUT, _Y_STEP, _COUNT, _CONSTANTS, _SPARE = "a10", "a2", "a13", "a15", "a9", "a14"
@@ -25,7 +25,7 @@ _LOOP_REACH = 250  # bytes of the body of a zero-overhead loop
 def matmul(asm: XtensaAssembler, columns: int) -> None:
     """The core of the twin matmul_N for rows that are filled up to VECTOR.
 
-    Words: weights as matvec's, positions, at most MOST_POSITIONS; y, x, rows, offset of the
+    Words: weights as matvec's, positions, at most positions_in_pass; y, x, rows, offset of the
     weights in bytes; bytes from a position's y, and x, to the next one's, the latter a multiple of
     VECTOR.
     """
@@ -33,7 +33,7 @@ def matmul(asm: XtensaAssembler, columns: int) -> None:
     size = 2 * VECTOR * vectors  # of a position's inputs
     words = {_WEIGHTS: 0, _COUNT: 1, _OUTPUTS: 2, _INPUTS: 3, _ROWS: 4, "a9": 5, _Y_STEP: 6,
              "a11": 7}  # fmt: skip
-    with frame(asm, words, _PARTS_AT + size * MOST_POSITIONS):
+    with frame(asm, words, _PARTS_AT + size * positions_in_pass(columns)):
         asm.add(_WEIGHTS, _WEIGHTS, "a9")
         asm.s32i("a11", "a1", _X_STEP)
         asm.s32i(_COUNT, "a1", _POSITIONS)

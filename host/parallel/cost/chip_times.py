@@ -7,6 +7,7 @@ from copy import copy
 from dataclasses import replace
 
 from host.hardware.board import Board
+from host.hardware.kernels import native_kernels, pass_counts
 from host.parallel.cost.instructions import chip_instructions, count_passes, message_instructions
 from host.parallel.cost.kernel_costs import KernelCosts, kernel_costs
 from host.parallel.cost.read_ahead import ReadAhead
@@ -46,8 +47,7 @@ class ChipTimes:
             costs = kernel_costs(board.mpy_arch, board.chip, kernels)
             if not board.clock_mhz or not board.uart or not costs:
                 raise NotModelled(f"board {board.name} has no clock or UART to model times with")
-            is_placed = has_addresses(plan, chip, board) and bool(costs.passes)
-            self._costs.append(replace(costs, is_placed=is_placed))
+            self._costs.append(_placed(costs, plan, chip, board))
             self._clocks.append(board.clock_mhz)
 
     def compute(
@@ -100,3 +100,15 @@ class ChipTimes:
 
     def _seconds(self, chip: int, instructions: float) -> float:
         return instructions * CYCLES_AN_INSTRUCTION / self._clocks[chip] / 1e6
+
+
+def _placed(costs: KernelCosts, plan: Plan, chip: int, board: Board) -> KernelCosts:
+    """Returns a chip's costs, with those of matrices in flash that have addresses, if it has such
+    matrices and native kernels."""
+    if not costs.passes or not has_addresses(plan, chip, board):
+        return costs
+    sizes = plan.local_sizes(plan.shards[chip])
+    widest = max(plan.config.dim, sizes.q_size, sizes.intermediate)
+    in_flash = plan.block(chip) > 0
+    passes = pass_counts(native_kernels(board.chip), widest, is_placed=in_flash)
+    return replace(costs, is_placed=True, passes=passes)

@@ -166,7 +166,8 @@ def _handle_blocks(
         return 0
     if kernels.is_placed:
         blocks = size // block + _BLOCKS_BEGUN
-        return passes * blocks * (kernels.block + kernels.block_column * plan.config.dim)
+        columns = rows * kernels.block_column * plan.config.dim
+        return blocks * (passes * kernels.block + columns)
     sums = _count_rows(shard, plan.local_sizes(shard), each.phase) + plan.config.dim
     work = rows * (_PRODUCT * (size // block + _BLOCKS_BEGUN) + _MOVED * sums)
     if read := flash_bytes_of(plan, chip, each):
