@@ -25,10 +25,12 @@ from host.build.row_kernels import row_kernel
 from host.build.shard import stored_matrix
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
+from host.parallel import flash
 from protocol.flash_layout import rows_bytes, rows_in_block
 from protocol.messages import PHASE_VOCABULARY
 from protocol.shard_layout import VECTORS
 from tests.firmware.flash_chips import MemoryPartition, has_partitions, settings_of
+from tests.host.test_groups import grouped_checkpoint, grouped_model
 from tests.simulation.launch import REPOSITORY
 
 # One chip's q, k and v, gate and up, and vocabulary have several blocks, the others one.
@@ -53,7 +55,7 @@ def text():
     return model, *record(model, [1], POSITION + 1)
 
 
-def loads(monkeypatch, chip, mapped, room):
+def loads(monkeypatch, chip, block, mapped, room):
     """A loader of the firmware's for a ProgramChip; weights: what it has loaded."""
 
     def load(content, kernels):
@@ -61,7 +63,7 @@ def loads(monkeypatch, chip, mapped, room):
         monkeypatch.setitem(sys.modules, "firmware.compute.placed", object())
         module = has_partitions(MemoryPartition(content))
         monkeypatch.setattr(module, "_map", lambda settings, file, blocks: maps(content, blocks))
-        settings = settings_of(content, 7_808)
+        settings = settings_of(content, block)
         load.weights = module.load_weights({**settings, "resident": room, "map": 0}, chip)
         return load.weights
 
@@ -75,12 +77,25 @@ def loads(monkeypatch, chip, mapped, room):
 @pytest.mark.parametrize(("places", "kernels"), CASES)
 def test_machine_code_takes_matrices_from_where_they_are(text, places, kernels, monkeypatch):
     """All chips' answers add up to the reference's."""
+    check_answers(text, CHIPS, places, kernels, monkeypatch)
+
+
+@pytest.mark.parametrize("kernels", NATIVE_SETS, ids=lambda kernels: kernels.name)
+def test_so_does_that_of_weights_in_groups(kernels, monkeypatch):
+    """Whose blocks are matrices by themselves on all processors."""
+    monkeypatch.setattr(flash, "BLOCK", 512)
+    model = grouped_model(grouped_checkpoint())
+    check_answers((model, *record(model, [1], POSITION + 1)), 1, "mapped", kernels, monkeypatch)
+
+
+def check_answers(text, chips, places, kernels, monkeypatch):
+    """Those of chips whose matrices are in such places."""
     model, requests, caches = text
     asked = [request for request in requests if request.position == POSITION]
-    plan = tensor_plan(model, CHIPS, flash=(1 << 20,) * CHIPS)
+    plan = tensor_plan(model, chips, flash=(1 << 20,) * chips)
     answers = []
     for shard in plan.shards:
-        load = loads(monkeypatch, shard.chip, *PLACES[places])
+        load = loads(monkeypatch, shard.chip, plan.block(shard.chip), *PLACES[places])
         chip = ProgramChip(model, plan, shard, kernels, caches, load)
         found = [chip.answer(request, index)[1] for index, request in enumerate(asked)]
         answers.append([read_values(answer) for answer in found])
@@ -94,7 +109,7 @@ def test_machine_code_takes_matrices_from_where_they_are(text, places, kernels, 
 @pytest.mark.parametrize("mapped", [0, 0.5])
 def test_there_are_no_addresses_if_a_matrix_is_read_in_blocks(text, mapped, monkeypatch):
     plan = tensor_plan(text[0], CHIPS, flash=(1 << 20,) * CHIPS)
-    load = loads(monkeypatch, 0, mapped, 0)
+    load = loads(monkeypatch, 0, plan.block(0), mapped, 0)
     with pytest.raises(KeyError):
         ProgramChip(text[0], plan, plan.shards[0], PIE, text[2], load)
     assert load.weights.on_idle and load.weights.blocks.kernels is None
