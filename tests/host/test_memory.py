@@ -170,18 +170,20 @@ def test_the_need_of_weights_in_groups_is_what_chips_use(parallelism, link):
         verify_need(cluster)
 
 
-@pytest.mark.parametrize(
-    ("parallelism", "link"),
-    [
-        (HOST_REDUCE, "uart"),
-        (ALL_REDUCE, "espnow"),
-        pytest.param(HOST_REDUCE, "espnow", marks=pytest.mark.verify),
-        pytest.param(ALL_REDUCE, "uart", marks=pytest.mark.verify),
-        pytest.param(ALL_GATHER, "uart", marks=pytest.mark.verify),
-        pytest.param(stages_of(3, 3), "uart", marks=pytest.mark.verify),
-        pytest.param(stages_of(2, 3), "espnow", marks=pytest.mark.verify),
-    ],
-)
+IN_FLASH = [
+    (HOST_REDUCE, "uart"),
+    (ALL_REDUCE, "espnow"),
+    pytest.param(HOST_REDUCE, "espnow", marks=pytest.mark.verify),
+    pytest.param(ALL_REDUCE, "uart", marks=pytest.mark.verify),
+    pytest.param(ALL_GATHER, "uart", marks=pytest.mark.verify),
+]
+STAGES_IN_FLASH = [
+    pytest.param(stages_of(3, 3), "uart", marks=pytest.mark.verify),
+    pytest.param(stages_of(2, 3), "espnow", marks=pytest.mark.verify),
+]
+
+
+@pytest.mark.parametrize(("parallelism", "link"), [*IN_FLASH, *STAGES_IN_FLASH])
 def test_the_need_with_weights_in_flash_is_what_chips_use(model, parallelism, link):
     of = SimulatedChips.alike(
         3, link, context=64, parallelism=replace(parallelism, weights="flash")
@@ -190,16 +192,7 @@ def test_the_need_with_weights_in_flash_is_what_chips_use(model, parallelism, li
         verify_need(cluster)
 
 
-@pytest.mark.parametrize(
-    ("parallelism", "link"),
-    [
-        (HOST_REDUCE, "uart"),
-        (ALL_REDUCE, "espnow"),
-        pytest.param(HOST_REDUCE, "espnow", marks=pytest.mark.verify),
-        pytest.param(ALL_REDUCE, "uart", marks=pytest.mark.verify),
-        pytest.param(ALL_GATHER, "uart", marks=pytest.mark.verify),
-    ],
-)
+@pytest.mark.parametrize(("parallelism", "link"), IN_FLASH)
 def test_the_need_with_mapped_weights_is_what_chips_use(model, parallelism, link):
     """But for the buffers of blocks, which chips that map have no use for."""
     of = SimulatedChips.alike(
