@@ -117,6 +117,7 @@ class Blocks:
         """Replaces the matrix kernels of firmware.compute.model_kernels by ones that read
         flash."""
         sums = int32s(MOST_ROWS)
+        # A matrix in groups, with negative `columns`, has one part, with all of them.
         kernels.MATVEC = {
             columns: [
                 (first, count, self._streamed(kernel, min(columns, count), first, sums))

@@ -122,6 +122,7 @@ def keep_matrices(blocks, weights, matvec, room, rows_first=False):
         elif size and place + size <= len(mapped):
             kept.append((place, size, firsts, mapped))
         elif size:
+            # With negative columns, in groups, there is one part, of all of them (blocks.py).
             streamed += [
                 (place + rows * first, rows, min(columns, count))
                 for first, count, _ in matvec[columns]

@@ -7,9 +7,8 @@ viper kernel has; numpy's int64 only carries them. Conventions, used without exc
 * `>>` is an arithmetic shift (floor). Rounding is half-up: add half of the divisor, then shift.
 * Saturation is symmetric: a value is clipped to [-limit, limit].
 * Weights are int8 in [-127, 127] with one real scale per output row; or int16, in groups of 32
-  columns whose sums are rounded (grouped_matvec). An activation that enters a
-  matrix is an integer of at most 16 bits at a static power-of-two scale:
-  real = integer * 2**-exponent.
+  columns whose sums are rounded (grouped_matvec). An activation that enters a matrix is an integer
+  of at most 16 bits at a static power-of-two scale: real = integer * 2**-exponent.
 * The residual stream is an integer below 2**24 at one power-of-two scale for the whole model, or
   at coarser ones from certain sums on, where its largest values need that (massive activations).
 

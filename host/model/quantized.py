@@ -98,8 +98,8 @@ class QuantizedModel:
     """A whole model.
 
     `embedding` [vocab, dim] is in units of the residual stream, 2**-residual_exponent until a
-    layer makes the stream coarser; logits are
-    int16 in units of 2**-logit_exponent; `rope_steps` as arithmetic.rope_steps.
+    layer makes the stream coarser; logits are int16 in units of 2**-logit_exponent; `rope_steps`
+    as arithmetic.rope_steps.
     """
 
     config: Config

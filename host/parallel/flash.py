@@ -102,7 +102,7 @@ def split_resident(
     rows_first: whether the vocabulary's matrix is kept before all others.
     """
     counts = [
-        count * columns if columns > 0 else rows_bytes(count, columns, 1)
+        rows_bytes(count, columns, 1)
         for count, columns in matrices_of_layer(config, sizes, elements)
     ]
     ordered: list[tuple[Matrix, int]] = []

@@ -142,7 +142,6 @@ def test_matrices_in_groups_begin_at_multiples_of_16_whatever_the_padding():
     assert places[12:] == [-64, 16, 64, -64]
 
 
-
 def test_the_longest_request_is_that_of_all_positions():
     model = TinyModel(seed=4, positions=3)
     weights = weights_of(model, Part(model))

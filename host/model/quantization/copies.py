@@ -28,8 +28,8 @@ class CopiedUnits:
     """Weights that compute what those of `source` do, with more units in each layer.
 
     They are made as they are asked for. copies: [layers, units], 1 for a unit that stays as it is;
-    of each layer the same number in all. behind: whether all units come first, in their order, and
-    then what there are more of them; else those of a unit lie side by side.
+    of each layer the same number in all. behind: whether the units that are added follow behind
+    all others, which so keep their places; else copies of a unit lie side by side.
     """
 
     def __init__(
@@ -81,8 +81,8 @@ def choose_copies(
 
     As few as bring all to at most `goals`, but no more than MOST_COPIES, or FEW_COPIES, allow;
     layers that need fewer than others use what they have left for what is largest of them. peaks:
-    of each unit the largest magnitude [layers, units]; goals [layers], above 0; multiple: of which
-    the number of units more is one, rounded up.
+    of each unit the largest magnitude [layers, units]; goals [layers], above 0; multiple: the
+    number of units that are added is rounded up to a multiple of it.
     """
     most = max(FEW_COPIES, int(peaks.shape[1] * MOST_COPIES))
     needed = np.maximum(np.ceil(peaks / goals[:, None]) - 1, 0).sum(axis=1).max()

@@ -89,9 +89,8 @@ def _find_even(rows: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     count = np.maximum(np.round(span / np.minimum(least, span)), 1)
     place = (groups - first[..., None]) * (count / span)[..., None]
     is_even = (count < LEVELS) & (np.abs(place - np.round(place)).max(axis=2) <= _MOST_APART)
-    return span / np.where(is_even, count, LEVELS - 1), first, last, np.where(
-        is_even, count, LEVELS
-    )
+    step = span / np.where(is_even, count, LEVELS - 1)
+    return step, first, last, np.where(is_even, count, LEVELS)
 
 
 def _choose_levels(rows: Floats) -> tuple[Floats, Levels]:

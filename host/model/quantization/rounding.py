@@ -84,9 +84,7 @@ class Moments:
             yield columns, order, _factor_inverse(part[np.ix_(order, order)], damping)
 
 
-def round_rows(
-    scaled: Floats, moments: Moments | None, levels: Levels | None = None
-) -> Floats:
+def round_rows(scaled: Floats, moments: Moments | None, levels: Levels | None = None) -> Floats:
     """Returns whole numbers of at most LARGEST, [rows, columns] as `scaled`, that give nearly the
     same products with inputs of these moments; the nearest ones if moments are None.
 
@@ -125,9 +123,7 @@ def _nearest(values: Floats, levels: Levels | None) -> Floats:
     return np.asarray(np.clip(np.round((values - leasts) / steps), 0, counts) * steps + leasts)
 
 
-def _round_columns(
-    left: Floats, factor: Floats, levels: Levels | None
-) -> None:
+def _round_columns(left: Floats, factor: Floats, levels: Levels | None) -> None:
     """Rounds `left` [columns, rows] in place, one column after another; levels: as `left`."""
     for start in range(0, len(left), _BLOCK):
         end = min(start + _BLOCK, len(left))
