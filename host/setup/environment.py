@@ -69,7 +69,8 @@ def _install_debians_pip() -> None:
 
 def install(needed: list[str]) -> None:
     """Installs packages with pip; raises SetupError with the cause, also for a lost connection."""
-    options = ["-q", "--disable-pip-version-check", "--no-input", "--retries", "2"]
+    # pip would compile one file after another, on one processor.
+    options = ["-q", "--disable-pip-version-check", "--no-input", "--retries", "2", "--no-compile"]
     command = [str(PYTHON), "-m", "pip", "install", *options, *needed]
     ended = run_quietly(command, doing="installing packages")
     if ended.returncode:
@@ -79,10 +80,21 @@ def install(needed: list[str]) -> None:
         raise SetupError(f"pip failed: {reason}")
 
 
+def find_packages() -> Path:
+    """Returns the folder of the environment's packages."""
+    (packages,) = FOLDER.glob("lib/python*/site-packages")
+    return packages
+
+
+def compile_packages() -> None:
+    """Compiles the packages on all processors. Files that are no valid Python, which some packages
+    have among their data, stay as they are."""
+    run_quietly([str(PYTHON), "-m", "compileall", "-q", "-j", "0", str(find_packages())])
+
+
 def link_sources() -> None:
     """Lets the environment's Python find this checkout from any folder."""
-    (packages,) = FOLDER.glob("lib/python*/site-packages")
-    (packages / "federation.pth").write_text(f"{SOURCES}\n")
+    (find_packages() / "federation.pth").write_text(f"{SOURCES}\n")
 
 
 def main() -> None:
@@ -97,6 +109,7 @@ def main() -> None:
             create_environment()
         print(f"setup: {len(needed)} packages and what they need", flush=True)
         install(needed)
+        compile_packages()
         link_sources()
     except (SetupError, OSError) as reason:
         sys.exit(f"setup: {reason}")

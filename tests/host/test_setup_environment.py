@@ -63,6 +63,17 @@ def test_pip_is_asked_for_all_of_them(pip, tmp_path):
     assert (tmp_path / "arguments").read_text().split()[-2:] == ["x>=1", "y"]
 
 
+def test_packages_are_compiled_but_for_what_is_no_python(tmp_path, monkeypatch):
+    packages = tmp_path / "lib" / "python3" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "good.py").write_text("number = 1\n")
+    (packages / "template.py").write_text("class {{ name }}:\n")
+    monkeypatch.setattr(environment, "FOLDER", tmp_path)
+    monkeypatch.setattr(environment, "PYTHON", sys.executable)
+    environment.compile_packages()
+    assert [path.name.split(".")[0] for path in packages.glob("__pycache__/*")] == ["good"]
+
+
 def test_an_environment_is_taken_only_with_a_pip_that_works(pip, tmp_path):
     pip('[ "$*" = "-m pip --version" ]')
     assert environment.has_pip()
