@@ -119,6 +119,7 @@ class Emulator:
                 if f"{NATIVE}/{(stem := Path(path).stem)}.mpy" in files
             ],
             "functions": functions(model, shard) if inside else {},
+            "weights": json.loads(files["config.json"]).get("weights"),
         }
         wanted = {
             **{path: files[path] for path in files if "/" in path or path == "shard.bin"},

@@ -84,6 +84,54 @@ class _Kernels:
             )
 
 
+class _Flash:
+    """Stands for the module `esp32`, with one partition, which holds the shard, and for itself."""
+
+    TYPE_DATA = 1
+    HEAP_DATA = 4
+
+    def __init__(self):
+        self.Partition = self
+        with open("shard.bin", "rb") as file:
+            self._content = file.read()
+
+    def idf_heap_info(self, kind):
+        """Raises ImportError, for there is no heap of ESP-IDF."""
+        raise ImportError("no ESP-IDF")
+
+    def find(self, kind, label):
+        """Returns the partition."""
+        return [self]
+
+    def info(self):
+        """Returns what firmware reads of it: the size."""
+        return 0, 0, 0, len(self._content)
+
+    @micropython.native  # whose calls need no heap
+    def readblocks(self, block, buffer, offset):
+        """Fills the buffer from a block of 4,096 bytes on, `offset` bytes behind its start."""
+        _copy(self._content, 4096 * block + offset, buffer, len(buffer))
+
+
+@micropython.viper
+def _copy(content: ptr8, at: int, buffer: ptr8, count: int):
+    """Copies so many bytes into the buffer, words where they lie at such addresses."""
+    source = int(content) + at
+    to = int(buffer)
+    if (source | to) & 3 == 0:
+        end = source + (count & 0x3FFFFFFC)
+        while source < end:
+            ptr32(to)[0] = ptr32(source)[0]
+            source += 4
+            to += 4
+        count &= 3
+    while count:
+        ptr8(to)[0] = ptr8(source)[0]
+        source += 1
+        to += 1
+        count -= 1
+
+
 def _link(settings, line, radio):
     from firmware.links.uart import UartLink
 
@@ -123,9 +171,15 @@ def _begin_session(settings, signer):
 
 
 def _node(settings, line, radio):
-    from firmware.compute import shard
+    if settings["weights"]:
+        sys.modules["esp32"] = _Flash()
+        from firmware.compute import partition
 
-    weights = shard.load_weights("shard.bin", settings["chip"])
+        weights = partition.load_weights(settings["weights"], settings["chip"])
+    else:
+        from firmware.compute import shard
+
+        weights = shard.load_weights("shard.bin", settings["chip"])
     gc.collect()
     from firmware.compute import model_kernels
     from firmware.node import Node
@@ -137,6 +191,8 @@ def _node(settings, line, radio):
     outbox = Outbox(settings["chip"], link, 7, _signer(settings), *sizes)
     if not counts:
         role = role_module.make_role(outbox, weights, model_kernels)
+        if weights.on_idle:
+            role.on_idle = weights.on_idle(role.on_idle)
         node = Node(outbox, role, weights.request_size)
         # Where there are programs; functions that run in them cannot be looked into.
         program = sys.modules.get("firmware.compute.program")

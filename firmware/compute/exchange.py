@@ -108,7 +108,9 @@ def _unload(name):
 
 
 def install(node, programs):
-    """Does what _install does, or nothing where the heap has no room for it."""
+    """Does what _install does, or nothing where the heap has no room for it.
+
+    programs: None on a chip that reads matrices in blocks (exchange_blocks.py)."""
     try:
         _install(node, programs)
     except MemoryError:
@@ -156,11 +158,21 @@ def _install(node, programs):
     else:
         from firmware.compute import exchange_proof as proof
 
-        native = Native(role, block, places, slots, exchange)
+        make = Native
+        if not programs:
+            from firmware.compute.exchange_blocks import BlocksNative as make
+        native = make(role, block, places, slots, exchange)
     native.follow()
-    passes = programs.passes
-    several = passes.words[0] if passes else 1
-    if proof.is_right(role, native, line, several, gives_logits):
+    several = 1
+    if not programs:
+        native.shorten(True)
+        several = step.residual.positions
+    elif programs.passes:
+        several = programs.passes.words[0]
+    is_right = proof.is_right(role, native, line, several, gives_logits)
+    if not programs:
+        native.shorten(False)
+    if is_right:
         poll = (line.exchanging if line else _exchanging)(node, native)
         count_frames(node, memoryview(block)[:4])
         node.exchanging = held  # a reference: the block has only their addresses
@@ -223,7 +235,7 @@ class Native:
         run, block, own, due, finish, place = self._parts
         size = due[0] or run(block, own, 0)
         due[0] = 0
-        while size > 0 or size == PIECES:
+        while size > 0 or size <= PIECES:  # or COMPUTE
             self.send(size)
             size = run(block, own, 0)
         if size and place[_PHASE] == ENDED:

@@ -39,12 +39,14 @@ _WORDS = (
 )  # fmt: skip
 _PHASE_WORDS = const(8)
 _NOBODY = const(0xFFFFFFFF)
+_BY_BYTECODE = const(1)  # in place of an address
 
 
 def make_block(role, programs, places, slots, exchange, line, of_stages):
     """The words that exchange reads; what they point at and nothing else holds; and whether it
-    answers with logits. places: what it goes by of a step's rows; slots: slots_of the model; line,
-    of_stages: the modules of serial lines and of stages, where this chip has one, or is one."""
+    answers with logits. programs: None where layers and answers are left to bytecode; places:
+    what it goes by of a step's rows; slots: slots_of the model; line, of_stages: the modules of
+    serial lines and of stages, where this chip has one, or is one."""
     outbox, step = role.outbox, role.step
     model, residual, collective = step.model, step.residual, step.collective
     norms = sys.modules["firmware.compute.norms"]
@@ -56,7 +58,7 @@ def make_block(role, programs, places, slots, exchange, line, of_stages):
         "frame": collective._frame, "place": step.place, "places": places, "phases": phases,
         "residual": residual.values, "x": model.workspace.x, "out": model.workspace.results,
         "dim": residual.dim, "layers": len(model.layers), "capacity": collective._capacity,
-        "passes": programs.passes and programs.passes.words,
+        "passes": programs and programs.passes and programs.passes.words,
         "members": len(collective._members), "me": collective._me, "bits": collective._bits,
         "chip": outbox.chip_id, "version": outbox.version, "sequence": _NOBODY,
         "add_unpacked": core(bitunpack.add_unpacked), "add_rescaled": core(norms.add_rescaled),
@@ -79,7 +81,7 @@ def make_block(role, programs, places, slots, exchange, line, of_stages):
             "table": frame_check._TABLE, "check_frame": core(frame_check.check_frame),
             "put_crc32": core(frame_check.put_crc32),
         })  # fmt: skip
-    words.update(_answering(role, phases))
+    words.update(_answering(role, phases, programs))
     names = _WORDS
     if line:
         words.update(line.words(outbox.link))
@@ -88,6 +90,8 @@ def make_block(role, programs, places, slots, exchange, line, of_stages):
         names += of_stages._WORDS
         words.update(of_stages.words(role, slots, exchange, line))
         words["answer"] = 0  # until `stage` wants one
+    elif not programs:
+        words["answer"] = _BY_BYTECODE
     block = array("I", [0] * len(names))
     for i, name in enumerate(names):
         word = words.get(name) or 0
@@ -99,7 +103,7 @@ def make_block(role, programs, places, slots, exchange, line, of_stages):
     return block, held, bool(words.get("logits_end"))
 
 
-def _answering(role, phases):
+def _answering(role, phases, programs):
     """The words of STEPs and their answers: with logits where they are wanted of all its rows and
     have room."""
     step, outbox = role.step, role.outbox
@@ -109,7 +113,7 @@ def _answering(role, phases):
         "context": step._context, "request": step.request, "rows": step._rows,
         "answer": outbox.answer, "boot_id": outbox.boot_id, "unpack": core(bitunpack.unpack),
     }  # fmt: skip
-    if vocabulary:
+    if vocabulary and programs:
         program, values, rows = scoring_program(model), int32s(3), len(vocabulary.logits)
         gain, (shift, epsilon, limit) = addressof(weights.final_gain), weights.final_norm
         at = 2 * _PHASE_WORDS * len(model.layers) + 2
@@ -130,24 +134,28 @@ def _answering(role, phases):
 
 def _phases(step, programs):
     """The words of each phase: where the multipliers of its sum lie, and its shift; the gain of
-    the norm before it, and the norm's numbers; its program, 0 where this chip has none; and its
-    values, where they are not a row's own. Behind the last layer's there is room for what follows.
+    the norm before it, and the norm's numbers; its program, 0 where this chip has no part in it;
+    and its values, where they are not a row's own. Behind the last layer's there is room for what
+    follows.
     """
     model, dim = step.model, step.residual.dim
     phases = array("I", [0] * (_PHASE_WORDS * (2 * len(model.layers) + 1)))
     at = 0
     for layer in model.layers:
         begin = addressof(layer.norms)
-        attention = programs.attention if model.attention else None
-        feed_forward = programs.feed_forward if model.feed_forward else None
+        attention, feed_forward, fed = model.attention, model.feed_forward, None
+        if programs:
+            attention, feed_forward = programs.attention, programs.feed_forward
+            fed = feed_forward and layer.feed_forward_values
         for multipliers, shift, gain, norm, program, values in (
             (O_MULTIPLIERS, layer.o_shift, ATTENTION_GAIN, layer.attention_norm, attention, None),
             (DOWN_MULTIPLIERS, layer.down_shift, FEED_FORWARD_GAIN, layer.feed_forward_norm,
-             feed_forward, feed_forward and layer.feed_forward_values),
+             feed_forward, fed),
         ):  # fmt: skip
             words = (
                 begin + 2 * multipliers * dim, shift, begin + 2 * gain * dim, norm[0], norm[1],
-                norm[2], program and addressof(program), values and addressof(values),
+                norm[2], program and (addressof(program) if programs else _BY_BYTECODE),
+                values and addressof(values),
             )  # fmt: skip
             for word in words:
                 phases[at] = word or 0

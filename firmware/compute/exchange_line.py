@@ -64,6 +64,8 @@ def exchanging(node, native):
             elif size == PIECES:
                 native.send(size)
             else:
+                if size < PIECES:
+                    native.due[0] = size
                 role.proceed()
             native.follow()
         elif kept:

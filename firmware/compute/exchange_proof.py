@@ -51,9 +51,11 @@ def is_right(role, native, line, several, gives_logits):
     ways = [_Usual(role), _Native(role, native, native.run)]
     if line:
         ways.append(_OnLine(role, native, line.take_line))
-    steps = [(1, WANTS_BEST), (1, WANTS_LOGITS if gives_logits else WANTS_NOTHING)]
+    steps = [(1, WANTS_LOGITS if gives_logits else WANTS_NOTHING)]
+    if native.slots:  # or answers are bytecode's
+        steps.append((1, WANTS_BEST))
     if several > 1:
-        steps.append((several, WANTS_BEST))
+        steps.append((several, WANTS_BEST if native.slots else WANTS_NOTHING))
     digests = [[_digest(role, way, *step) for step in steps] for way in ways]
     return all(digest == digests[0] for digest in digests)
 
@@ -87,7 +89,7 @@ class _Native:
     def begin(self, frame, length):
         """As _Usual.begin."""
         native = self._native
-        if frame[COUNT] == 1:
+        if frame[COUNT] == 1 and native.slots:
             native.follow()
             self.take(frame, HEADER_SIZE + length + TRAILER_SIZE[frame[VERSION]])
         else:
@@ -130,7 +132,7 @@ class _OnLine(_Native):
                 self._send(encoded, got)
             elif got == OTHER:
                 raise RuntimeError("exchange does not take this line")
-            elif got == PIECES:
+            elif got <= PIECES:  # or COMPUTE
                 native.send(got)
             else:
                 self.advance()

@@ -29,6 +29,7 @@ _SLOT_ROOM = const(112)
 # positions for which there are buffers.
 _PASSES_ROOM = const(5_000)
 _PASS = const(4)
+_IN_BLOCKS = "no programs: weights are read in blocks"
 # The arguments that run_program fills in at each run. All others are attributes of a layer;
 # "gating 1" is the element 1 of its attribute `gating`.
 _GIVEN = ("position", "seen", "out")
@@ -184,7 +185,8 @@ def slots_of(model):
         places = array("I", [0] * len(model.layers))
         for i, layer in enumerate(model.layers):
             layer.select(index)
-            places[i] = addressof(layer.attention_values) if model.attention else 0
+            values = getattr(layer, "attention_values", None)  # none where there is no program
+            places[i] = values and addressof(values) or 0
         slots.append((positions, places))
     return slots
 
@@ -284,26 +286,40 @@ def _why_not(model, placed):
         return "no room for programs"
     if model.blocks:
         if not model.blocks.kernels:
-            return "no programs: weights are read in blocks"
+            return _IN_BLOCKS
         model.blocks = placed.Placed(model)
     return ""
 
 
-def start(node, load_passes=None):
-    """Makes a node's chip run programs, and answer natively where it can.
+def _install(role, model, programs):
+    """Has a chip run programs."""
+    if model.attention:
+        model.attention.run = programs.attend
+    if model.feed_forward:
+        model.feed_forward.run = programs.feed
+    if hasattr(role, "answer"):  # it keeps references to the functions replaced here
+        role.all = programs.passes or role.all
+        role._attend = model.attention and programs.attend
+        role._feed_forward = model.feed_forward and programs.feed
 
-    Returns "", or why it does not: then this module and those that need it are unloaded.
-    load_passes: the `load` of _passes; None for a chip without passes.
+
+def start(node, load_passes=None):
+    """Makes a node's chip run programs, and exchange or answer natively where it can.
+
+    Returns "", or why it runs no programs: then this module and those that need it are unloaded,
+    unless bytecode computes between native exchanges (exchange_blocks.py). load_passes: the `load`
+    of _passes; None for a chip without passes.
     """
     role = node.role
     model = role.model if hasattr(role, "model") else role.step.model
-    attention, feed_forward = model.attention, model.feed_forward
     placed = sys.modules.get("firmware.compute.placed")
     why = _why_not(model, placed)
     programs = None if why else Programs(model)
     if programs and model.blocks and not placed.is_right(model, programs):
         why = "programs are wrong"
-    if why:
+        programs = None
+    in_blocks = why == _IN_BLOCKS and not hasattr(role, "handover")
+    if why and not (in_blocks and "firmware.compute.exchange" in sys.modules):
         model.blocks = None
         for name in (
             "placed", "program", "serve", "exchange", "exchange_stage", "exchange_line",
@@ -311,27 +327,21 @@ def start(node, load_passes=None):
             if sys.modules.pop("firmware.compute." + name, None):
                 delattr(sys.modules["firmware.compute"], name)
         return why
-    programs.passes = load_passes and _passes(model, programs, load_passes)
-    del programs.names
-    if attention:
-        attention.run = programs.attend
-    if feed_forward:
-        feed_forward.run = programs.feed
-    if hasattr(role, "answer"):  # it keeps references to the functions replaced here
-        role.all = programs.passes or role.all
-        role._attend = attention and programs.attend
-        role._feed_forward = feed_forward and programs.feed
+    if programs:
+        programs.passes = load_passes and _passes(model, programs, load_passes)
+        del programs.names
+        _install(role, model, programs)
     for name in ("serve", "exchange"):
         module = sys.modules.get("firmware.compute." + name)
         if module:
             module.install(node, programs)
     model.blocks = None
-    if hasattr(node, "exchanging") or hasattr(role, "answer") and programs.passes:
+    if programs and (hasattr(node, "exchanging") or hasattr(role, "answer") and programs.passes):
         model.all = None  # several positions are not computed in bytecode any more
     for name in (
-        "start", "_why_not", "products", "make_program", "layer_values", "_attention",
+        "start", "_why_not", "_install", "products", "make_program", "layer_values", "_attention",
         "_feed_forward", "_names", "_passes", "attention_calls", "feed_forward_calls", "slots_of",
         "count_frames", "scoring_program",
     ):  # fmt: skip
         globals().pop(name)  # what is not needed again gives its heap back
-    return ""
+    return why

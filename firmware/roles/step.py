@@ -172,6 +172,13 @@ class Step:
     @micropython.native
     def _contribute(self):
         """Computes this chip's partial sums of the current phase, and sends them."""
+        count = self.compute()
+        self.collective.all_reduce(self.model.workspace.results, count * self.residual.dim)
+
+    @micropython.native
+    def compute(self):
+        """Computes this chip's partial sums of the current phase; returns of how many positions,
+        0 if it has no part in it."""
         model, residual, count = self.model, self.residual, self.place[PLACE_COUNT]
         layer = model.layers[self.place[PLACE_LAYER]]
         attends = self.place[PLACE_PHASE] == IN_ATTENTION
@@ -195,7 +202,7 @@ class Step:
                 at = 2 * FEED_FORWARD_GAIN * residual.dim
                 residual.normalize(i, layer.norms, at, layer.feed_forward_norm)
                 part.run(layer, out[i])
-        self.collective.all_reduce(model.workspace.results, count * residual.dim)
+        return count
 
     @micropython.native
     def _take_in(self):

@@ -65,6 +65,7 @@ _EXCHANGE_STAGE = "firmware/compute/exchange_stage.py"  # of stages of a pipelin
 # Only for chips with weights in flash.
 _OF_FLASH = (
     "firmware/compute/blocks.py", "firmware/compute/partition.py", "firmware/compute/several.py",
+    "firmware/compute/exchange_blocks.py",
     "protocol/flash_layout.py",
 )  # fmt: skip
 _MAPPING = "firmware/compute/mapping.py"  # of those that may map it
@@ -133,10 +134,10 @@ def chip_files(
     files |= {BOOT: (SOURCES / "firmware" / BOOT).read_bytes(), "main.py": _START}
     if kernels:
         is_left_out = {
-            **_list_exchange_parts(plan, shard, has_programs),
+            **(parts := _list_exchange_parts(plan, shard, has_programs)),
             **dict.fromkeys(_OF_SIGNING, not plan.link.signed),
             **dict.fromkeys(_OF_LINES, not answers_on_line),
-            _PROGRAM: not has_programs, _PLACED: not is_placed,
+            _PROGRAM: parts[_EXCHANGE] and not has_programs, _PLACED: not is_placed,
             _FRAME_CHECK: checks_headers, _FRAMING: not has_line,
         }  # fmt: skip
         twins = {path: sources[path] for path in TWINS if not is_left_out.get(path)}
@@ -170,12 +171,13 @@ def _list_exchange_parts(plan: Plan, shard: Shard, has_programs: bool) -> dict[s
     """Returns the modules for what chips exchange natively, and whether this chip does without
     each."""
     keeps_residual = plan.strategy.keeps_residual
-    is_other = not keeps_residual or bool(shard.elements) or not has_programs
+    is_stage = plan.strategy.role == "pipeline"
+    is_other = not keeps_residual or bool(shard.elements) or (is_stage and not has_programs)
     return {
         **dict.fromkeys(_OF_RESIDUAL, not keeps_residual),
         _EXCHANGE: is_other,
         _EXCHANGE_LINE: is_other or plan.link.kind != "uart",
-        _EXCHANGE_STAGE: is_other or plan.strategy.role != "pipeline",
+        _EXCHANGE_STAGE: is_other or not is_stage,
     }
 
 

@@ -12,21 +12,21 @@ from protocol.fragment import LEAST_MTU
 MACHINE_CODE = {
     "viper": {
         "host": {"uart": 30_000, "espnow": 28_400, "gateway": 32_500},
-        "chips": {"uart": 40_200, "espnow": 38_500, "gateway": 42_600},
+        "chips": {"uart": 40_300, "espnow": 38_600, "gateway": 42_700},
         "gather": {"uart": 45_500, "espnow": 43_800, "gateway": 48_000},
-        "stages": {"uart": 41_400, "espnow": 39_700, "gateway": 43_900},
+        "stages": {"uart": 41_400, "espnow": 39_800, "gateway": 43_900},
     },
     "rv32im": {
         "host": {"uart": 30_300, "espnow": 26_000, "gateway": 29_600},
-        "chips": {"uart": 43_200, "espnow": 41_000, "gateway": 44_600},
+        "chips": {"uart": 43_400, "espnow": 41_200, "gateway": 44_800},
         "gather": {"uart": 44_000, "espnow": 42_100, "gateway": 46_600},
-        "stages": {"uart": 44_600, "espnow": 42_400, "gateway": 46_000},
+        "stages": {"uart": 44_800, "espnow": 42_500, "gateway": 46_100},
     },
     "lx6": {
         "host": {"uart": 26_300, "espnow": 23_400, "gateway": 27_500},
-        "chips": {"uart": 35_100, "espnow": 33_500, "gateway": 37_600},
+        "chips": {"uart": 35_200, "espnow": 33_600, "gateway": 37_700},
         "gather": {"uart": 43_000, "espnow": 41_300, "gateway": 45_500},
-        "stages": {"uart": 38_900, "espnow": 37_300, "gateway": 41_400},
+        "stages": {"uart": 39_000, "espnow": 37_300, "gateway": 41_400},
     },
 }
 MACHINE_CODE["pie"] = MACHINE_CODE["lx6"]

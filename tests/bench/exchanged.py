@@ -54,7 +54,8 @@ FIRST_LAYER, CONTEXT, BOOT_ID, FIRST_ROW, EXPONENT = 3, 200, 0xB007, 0x0304, 9
 LONGEST = 256  # bytes of a frame, and of data from a line
 MEMBERS, CHIP = (4, 7, 2, 9), 2
 EPOCH = 0x8123
-OTHER, FINISH, PIECES, ENTER = -1, -2, -3, -1
+OTHER, FINISH, PIECES, COMPUTE, ENTER, COMPUTED = -1, -2, -3, -4, -1, -2
+BY_BYTECODE = 1
 ANSWER = 1 << 16
 ATTENTION, FEED_FORWARD, IDLE = range(3)
 ENDED = 4
@@ -334,6 +335,39 @@ class Exchanging:
     def encoded(self, size: int) -> bytes:
         """What is to be written to the line."""
         return self._core.memory.content(self.places["encoded"], size)
+
+
+class InBlocks(Exchanging):
+    """A member that reads matrices in blocks: what stands for its bytecode computes its sums, in
+    place of programs, and ends its steps. computed: how many times it did."""
+
+    computed = 0
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.word("answer", BY_BYTECODE)
+
+    def _phases(self, has_part: tuple[bool, bool]) -> int:
+        place, words = super()._phases(has_part), 8 * 2 * LAYERS
+        content = list(struct.unpack(f"<{words}I", self._core.memory.content(place, 4 * words)))
+        for phase in range(2 * LAYERS):
+            content[8 * phase + 6 : 8 * phase + 8] = BY_BYTECODE * has_part[phase & 1], 0
+        self._core.memory.write(place, struct.pack(f"<{words}I", *content))
+        return place
+
+    def run(self, frame: bytes, length: int | None = None) -> int:
+        """What exchange gives for a frame, with the sums that it wants of bytecode."""
+        result = super().run(frame, length)
+        while result == COMPUTE:
+            layer, phase, rows = self.ints("place", 3)
+            residual = np.reshape(self.ints("residual", rows * DIM), (rows, DIM))
+            places = np.reshape(self.ints("places", 3 * rows), (rows, 3))
+            _, gain = numbers_of(2 * layer + phase)
+            out = rms_normalize(residual, gain, _LIMIT) * 1000 + places[:, :1]
+            self.write("out", *out.reshape(-1).tolist())
+            self.computed += 1
+            result = super().run(b"", COMPUTED)
+        return result
 
 
 def contribution(

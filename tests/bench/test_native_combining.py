@@ -11,11 +11,14 @@ import pytest
 from bench import bounds
 from bench.combining_chip import CombiningBench
 from bench.emulated_chip import Emulator, Record
-from bench.plans import tensor_plan
 from bench.recording import SESSION_KEY, requests
 from host.build.machine_code.registry import RV32IM, KernelSet
 from host.model.loading import load_model
+from host.model.quantized import QuantizedModel
 from host.model.tokenizers.bpe import BOS
+from host.parallel import flash
+from host.parallel.parallelism import FLASH, HEAP, Link, Parallelism
+from host.parallel.partition import partition
 from host.parallel.plan import Plan
 from host.wire.framing import decode_frame, encode_frame
 from protocol.auth import Signer
@@ -43,6 +46,16 @@ from protocol.messages import (
 )
 
 _CHIPS, _TOKENS, _READ = 3, 2, 256
+_BLOCK = 512  # bytes: with larger ones each matrix would be one block
+
+
+def plan_of(model: QuantizedModel, weights: str, is_signed: bool = False) -> Plan:
+    """Chips that add up, with weights in their heaps or in flash."""
+    return partition(
+        model, _CHIPS, parallelism=Parallelism(reduce="chips", weights=weights),
+        link=Link("uart", "pins", None, is_signed),
+        flash=(1 << 22,) * _CHIPS if weights == FLASH else (),
+    )  # fmt: skip
 
 
 class Senders:
@@ -131,8 +144,9 @@ def sent(
     records = []
     for line in lines:
         records.append(Record(line))
-        # It has one frame a poll, or all that a read brings. Nothing comes with the others.
-        records += [Record(b"", on_radio=True)] * 3 + [Record(b"", measured=True, on_radio=True)]
+        # It has one frame a poll, or all that a read brings but for what bytecode computes in
+        # between. Nothing comes with the others.
+        records += [Record(b"", on_radio=True)] * 6 + [Record(b"", measured=True, on_radio=True)]
     runs = Emulator(qemu, kernels).runs(model, plan, plan.shards[0], records, key=key)
     return b"".join(run.answer for run in runs)
 
@@ -140,11 +154,16 @@ def sent(
 @pytest.mark.verify
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("key", [b"", SESSION_KEY], ids=["version 2", "version 3"])
-def test_whatever_comes_is_combined_as_without_native_kernels(qemu: Path, key: bytes) -> None:
+@pytest.mark.parametrize("weights", [HEAP, FLASH])
+def test_whatever_comes_is_combined_as_without_native_kernels(
+    qemu: Path, monkeypatch: pytest.MonkeyPatch, weights: str, key: bytes
+) -> None:
     """Frames that are cut, damaged, forged, repeated, another chip's or of nobody among sound
     ones, in one read and in several; answers of all kinds, of two sequences."""
+    monkeypatch.setattr(flash, "BLOCK", _BLOCK)
     model = load_model(bounds.SHIPPED).quantize()
-    plan = tensor_plan(model, _CHIPS, reduce="chips", signed=bool(key))
+    plan = plan_of(model, weights, bool(key))
+    assert (plan.block(0) > 0) == (weights == FLASH)
     bench = CombiningBench(model, requests(model, [BOS], _TOKENS), range(_TOKENS), qemu)
     random, senders = np.random.default_rng(5), Senders(key)
     lines = []

@@ -43,6 +43,7 @@ from tests.bench.exchanged import (
     PIECES,
     ROWS,
     Exchanging,
+    InBlocks,
     Python,
     contribution,
     payload_of,
@@ -130,11 +131,11 @@ def same(chip: Exchanging, python: Python) -> None:
 
 def run_steps(
     processor: type[Processor], key: bytes, has_part: tuple[bool, bool], rows: int, seed: int,
-    in_passes: bool = False,
+    in_passes: bool = False, kind: type[Exchanging] = Exchanging,
 ) -> None:  # fmt: skip
     """Two steps whose contributions come in any order, some early and some twice."""
     random = np.random.default_rng(seed)
-    chip = made(processor, key, has_part, in_passes)
+    chip = made(processor, key, has_part, in_passes, kind)
     python = Python(signer_of(key), has_part)
     signers, hears = {other: signer_of(key) for other in OTHERS}, signer_of(key)
     number, sent = int(random.integers(1 << 16)), 0
@@ -167,10 +168,21 @@ def run_steps(
                 results = [result for result in results if result]
                 again = chip.memory()
                 assert chip.run(frame) == OTHER and chip.memory() == again
-        # What comes of the step is for a stage to hand over, which then ends it.
-        assert results == [FINISH] and chip.ints("place", 3) == [LAYERS, ENDED, rows]
+        assert results == [FINISH]
         number += 2 * LAYERS
-        python.end()
+        if isinstance(chip, InBlocks):
+            # Bytecode is to add the last sum, and answers.
+            assert chip.computed == (position + 1) * LAYERS * sum(has_part)
+            same(chip, python)
+            before = chip.memory()
+            assert chip.run(b"", 0) == FINISH and chip.memory() == before
+            python.end()
+            chip.write("residual", *python.residual.reshape(-1).tolist())
+            chip.write("held", *(n for row in python.held for n in row))
+        else:
+            # What comes of the step is for a stage to hand over, which then ends it.
+            assert chip.ints("place", 3) == [LAYERS, ENDED, rows]
+            python.end()
         chip.write("place", python.layer, 2, rows)
         same(chip, python)
         assert chip.run(b"", 0) == 0
@@ -205,6 +217,11 @@ def test_sums_of_several_positions_are_too_long_for_a_frame(processor, key, in_p
     run_steps(processor, key, BOTH, 2, 7, in_passes)
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+def test_bytecode_computes_the_sums_of_a_chip_that_reads_blocks(processor, key, rows) -> None:
+    run_steps(processor, key, (HEADLESS, BOTH)[rows - 1], rows, 9, kind=InBlocks)
+
+
 def test_a_row_by_itself_goes_without_a_pass(processor) -> None:
     run_steps(processor, b"", BOTH, 1, 3, in_passes=True)
 
@@ -213,8 +230,9 @@ def test_a_row_by_itself_goes_without_a_pass(processor) -> None:
 @pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("has_part", [BOTH, HEADLESS, (True, False), NOTHING])
 @pytest.mark.parametrize("seed", range(20, 26))
-def test_many_steps(processor, key, has_part, rows, seed) -> None:
-    run_steps(processor, key, has_part, rows, seed)
+@pytest.mark.parametrize("kind", [Exchanging, InBlocks])
+def test_many_steps(processor, key, has_part, rows, seed, kind) -> None:
+    run_steps(processor, key, has_part, rows, seed, kind=kind)
 
 
 def begun(processor: type[Processor], key: bytes) -> Exchanging:

@@ -219,6 +219,7 @@ def test_chips_fill_every_word_of_the_block_of_exchange():
     given = given_in("exchange")
     for name in ("sequence", "positions", "attention_values"):
         assert EXCHANGE_WORDS[given[f"_{name.upper()}"].args[0].value] == name
+    assert EXCHANGE_WORDS[given_in("exchange_blocks")["_LAYERS"].args[0].value] == "layers"
 
 
 def test_machine_code_and_bytecode_know_a_stages_words_by_the_same_places():
@@ -230,5 +231,9 @@ def test_machine_code_and_bytecode_know_a_stages_words_by_the_same_places():
 def test_machine_code_and_bytecode_of_exchanges_have_the_same_results():
     given = {name: eval(ast.unparse(value.args[0])) for name, value in given_in("results").items()}
     assert given == {"OTHER": exchange_words.OTHER, "PIECES": exchange_words.PIECES,
-                     "ANSWER": exchange_words.ANSWER, "ENDED": exchange_words.ENDED,
-                     "IDLE": exchange_words.IDLE}  # fmt: skip
+                     "COMPUTE": exchange_words.COMPUTE, "ANSWER": exchange_words.ANSWER,
+                     "ENDED": exchange_words.ENDED, "IDLE": exchange_words.IDLE}  # fmt: skip
+    computed = given_in("exchange_blocks")["_COMPUTED"].args[0]
+    assert eval(ast.unparse(computed)) == exchange_words.COMPUTED
+    by_bytecode = given_in("exchange_block")["_BY_BYTECODE"].args[0]
+    assert eval(ast.unparse(by_bytecode)) == exchange_words.BY_BYTECODE

@@ -18,6 +18,7 @@ from host.build.machine_code.exchange_words import (
     ANSWER,
     ARRIVED,
     BITS_AT,
+    COMPUTE,
     COUNT_AT,
     DATA_AT,
     EPOCH_AT,
@@ -49,10 +50,11 @@ _CAME = 1  # of news: a contribution
 
 def exchange(code: CommonCode) -> None:
     """Words: block, frame, bytes of the frame: 0 to go on without one, -1 to enter the phase that
-    the step is in. Gives the bytes of the frame that is to be sent, and ANSWER more for the step's
-    answer; 0 if there is none, OTHER for a frame that is not for this, with all as it was,
-    FINISH where the step's last sum is there and its answer is not for this, PIECES where this
-    chip's sums have to be sent otherwise."""
+    the step is in, COMPUTED where its sums are computed. Gives the bytes of the frame that is to
+    be sent, and ANSWER more for the step's answer; 0 if there is none, OTHER for a frame that is
+    not for this, with all as it was, FINISH where the step's last sum is there and its answer is
+    not for this, PIECES where this chip's sums have to be sent otherwise, COMPUTE where bytecode
+    is to compute them."""
     with code.function({"k0": 0, FRAME: 1, A: 2}):
         code.number("t0", 0)
         code.branch(A, "==", "t0", "go on")
@@ -84,7 +86,7 @@ def exchange(code: CommonCode) -> None:
         code.label("answer")
         answer.write(code)
         code.jump("end frame")
-        for name, result in (("finish", FINISH), ("pieces", PIECES)):
+        for name, result in (("finish", FINISH), ("pieces", PIECES), ("to compute", COMPUTE)):
             _give(code, name, result)
         code.label("none")
         code.number("t0", 0)

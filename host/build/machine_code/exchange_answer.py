@@ -7,6 +7,7 @@ from host.build.machine_code import exchange_signed as signed
 from host.build.machine_code.common import CommonCode
 from host.build.machine_code.exchange_rows import find_phase, normalize
 from host.build.machine_code.exchange_words import (
+    BY_BYTECODE,
     ENDED,
     FRAME,
     IDLE,
@@ -47,6 +48,7 @@ def check(code: CommonCode) -> None:
     frame: an ACK, the two best tokens, or logits; or has none."""
     code.get("t1", "answer")
     code.branch_number("t1", "==", 0, "answerable")
+    code.branch_number("t1", "==", BY_BYTECODE, "finish")
     code.load("t0", A, ROWS)
     code.branch_number("t0", "!=", 1, "finish")
     signed.check_counter(code, "finish")

@@ -8,6 +8,8 @@ from host.build.machine_code.exchange_rows import compute_rows, find_phase, loca
 from host.build.machine_code.exchange_sums import find_round
 from host.build.machine_code.exchange_words import (
     ATTENTION,
+    BY_BYTECODE,
+    COMPUTED,
     FEED_FORWARD,
     FRAME,
     IDLE,
@@ -103,12 +105,19 @@ def _note_held(code: CommonCode) -> None:
 
 def compute(code: CommonCode) -> None:
     """out = this chip's partial sums of the phase that the step is in, B rows of them; none if
-    it has no part in it."""
+    it has no part in it. Goes to "to compute" where these are left to bytecode, unless A says that
+    it has computed them."""
+    code.move("t2", A)
     code.get(A, "place")
     find_phase(code)
     code.number(B, 0)
     code.load("t0", C, Entry.PROGRAM)
     code.branch_number("t0", "==", 0, "computed")
+    code.branch_number("t0", "!=", BY_BYTECODE, "program")
+    code.branch_number("t2", "!=", COMPUTED, "to compute")
+    code.load(B, A, ROWS)
+    code.jump("computed")
+    code.label("program")
     code.get(FRAME, "places")
     compute_rows(code)
     code.label("computed")

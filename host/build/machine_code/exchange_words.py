@@ -13,7 +13,11 @@ STAGE_WORDS = WORDS + block_words("exchange_stage")
 FRAME, ROUND, A, B, C = "k1", "k2", "k3", "k4", "k5"
 
 # Results that are no lengths of frames.
-OTHER, FINISH, PIECES = -1, -2, -3
+OTHER, FINISH, PIECES, COMPUTE = -1, -2, -3, -4
+# In place of a frame's length: bytecode has computed the sums of the phase that the step is in.
+COMPUTED = -2
+# In place of a program, or of an answer's address: that this is left to bytecode.
+BY_BYTECODE = 1
 # What is added to the bytes of a frame that is an answer, not a contribution.
 ANSWER = 1 << 16
 
