@@ -13,19 +13,19 @@ MACHINE_CODE = {
     "viper": {
         "host": {"uart": 30_000, "espnow": 28_400, "gateway": 32_500},
         "chips": {"uart": 40_300, "espnow": 38_600, "gateway": 42_700},
-        "gather": {"uart": 45_500, "espnow": 43_800, "gateway": 48_000},
+        "gather": {"uart": 45_600, "espnow": 43_900, "gateway": 48_100},
         "stages": {"uart": 41_400, "espnow": 39_800, "gateway": 43_900},
     },
     "rv32im": {
         "host": {"uart": 30_300, "espnow": 26_000, "gateway": 29_600},
         "chips": {"uart": 43_400, "espnow": 41_200, "gateway": 44_800},
-        "gather": {"uart": 44_000, "espnow": 42_100, "gateway": 46_600},
+        "gather": {"uart": 44_100, "espnow": 42_200, "gateway": 46_700},
         "stages": {"uart": 44_800, "espnow": 42_500, "gateway": 46_100},
     },
     "lx6": {
         "host": {"uart": 26_300, "espnow": 23_400, "gateway": 27_500},
         "chips": {"uart": 35_200, "espnow": 33_600, "gateway": 37_700},
-        "gather": {"uart": 43_000, "espnow": 41_300, "gateway": 45_500},
+        "gather": {"uart": 43_100, "espnow": 41_400, "gateway": 45_600},
         "stages": {"uart": 39_000, "espnow": 37_300, "gateway": 41_400},
     },
 }
