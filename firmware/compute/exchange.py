@@ -158,20 +158,22 @@ def _install(node, programs):
     else:
         from firmware.compute import exchange_proof as proof
 
-        make = Native
-        if not programs:
-            from firmware.compute.exchange_blocks import BlocksNative as make
-        native = make(role, block, places, slots, exchange)
-    native.follow()
+        native = Native(role, block, places, slots, exchange)
     several = 1
     if not programs:
-        native.shorten(True)
+        from firmware.compute.exchange_blocks import InBlocks
+
+        in_blocks = InBlocks(native)
+        in_blocks.shorten(True)
         several = step.residual.positions
     elif programs.passes:
         several = programs.passes.words[0]
-    is_right = proof.is_right(role, native, line, several, gives_logits)
-    if not programs:
-        native.shorten(False)
+    native.follow()
+    try:
+        is_right = proof.is_right(role, native, line, several, gives_logits)
+    finally:
+        if not programs:
+            in_blocks.shorten(False)
     if is_right:
         poll = (line.exchanging if line else _exchanging)(node, native)
         count_frames(node, memoryview(block)[:4])

@@ -5,7 +5,6 @@ code takes in the others' contributions, adds up, and makes this chip's frame al
 between, it has bytecode compute the sums of a phase. STEPs and answers are left to bytecode.
 """
 
-from firmware.compute.exchange import Native
 from firmware.compute.results import COMPUTE
 from protocol.compat import const
 
@@ -14,29 +13,27 @@ _LAYERS = const(14)  # place of a word of exchange_block.py
 _PROVED = const(2)  # layers that a proof goes through, for each has all its weights read
 
 
-class BlocksNative(Native):
-    """What `exchange` needs of bytecode on such a chip."""
+class InBlocks:
+    """What a Native of exchange.py needs of bytecode on such a chip, whose methods it replaces."""
 
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.slots = ()  # no STEP is taken
-        self._model = self.role.step.model
-        self._layers = self._model.layers
+    def __init__(self, native):
+        step = native.role.step
+        self._compute, self._model, self._layers = step.compute, step.model, step.model.layers
+        self._native, self._send = native, native.send
+        native.slots = ()  # no STEP is taken, whatever sequence there is
+        native.follow, native.send = bool, self.send  # bool() does nothing
 
     def shorten(self, is_proof):
         """Has steps go through few layers, for a proof, or through all of them."""
         layers = self._layers
         self._model.layers = layers = layers[:_PROVED] if is_proof else layers
-        self.block[_LAYERS] = len(layers)
-
-    def follow(self):
-        """Leaves the block without a sequence."""
+        self._native.block[_LAYERS] = len(layers)
 
     def send(self, size):
         """Sends what `exchange` has written, if anything, when the sums that it wants are
         computed."""
-        run, block, own, _, _, _ = self._parts
+        run, block, own, _, _, _ = self._native._parts
         while size == COMPUTE:
-            self.role.step.compute()
+            self._compute()
             size = run(block, own, _COMPUTED)
-        Native.send(self, size)
+        self._send(size)
