@@ -68,7 +68,7 @@ def test_a_chip_has_all_it_needs(arch: str, number: int) -> None:
     modules.remove("firmware/placed.mpy")  # and of those that take weights from where flash is
     # And those whose weights stay in flash.
     modules -= {"firmware/blocks.mpy", "firmware/partition.mpy", "protocol/flash_layout.mpy"}
-    modules -= {"firmware/several.mpy", "firmware/mapping.mpy"}
+    modules -= {"firmware/several.mpy", "firmware/mapping.mpy", "firmware/exchange_blocks.mpy"}
     assert set(files) == modules | {"boot.py", "main.py", "config.json", "shard.bin"}
     for name in modules:
         assert files[name][:2] == b"M\x06"  # what MicroPython 1.23 and later load
@@ -215,7 +215,8 @@ def test_modules_are_imported_from_where_a_chip_has_them(source: str, flat: str)
 def test_machine_code_that_knows_where_weights_lie_is_there_if_they_have_addresses(
     reduce: str, weights: str, resident: int, has_addresses: bool
 ) -> None:
-    """Programs contain the addresses of weights, and an exchange and `serve` run programs."""
+    """Programs contain the addresses of weights, and `serve` runs programs; an exchange does
+    without them."""
     model = quantize(random_checkpoint())
     flash = [0 if weights == "heap" else 1 << 20] * 2
     plan = tensor_plan(model, 2, 16, reduce=reduce, heap=1 << 20, flash=flash)
@@ -227,7 +228,7 @@ def test_machine_code_that_knows_where_weights_lie_is_there_if_they_have_address
     assert ({"norms.mpy", "sums.mpy"} <= native) == (reduce == "chips")
     expected = {"program.mpy", "serve.mpy" if reduce == "host" else "exchange.mpy"}
     found = native & {"program.mpy", "exchange.mpy", "serve.mpy"}
-    assert found == (expected if has_addresses else set())
+    assert found == (expected if has_addresses or reduce == "chips" else set())
     is_placed = has_addresses and weights != "heap"
     assert ("placed.mpy" in native) == ("firmware/placed.mpy" in files) == is_placed
     assert ("pass_kernels.mpy" in native) == has_addresses
