@@ -11,6 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from host.cli.console import Console
+from host.cli.matrices import describe_matrices
 from host.errors import ModelError
 from host.hardware import boards
 from host.hardware.board import Board
@@ -221,8 +222,8 @@ def print_inspection(console: Console, found: Inspection) -> None:
         "context": f"{config.context:,} positions, rope base {config.rope_theta:g},"
         f" epsilon {config.norm_eps:g}",
         "parameters": f"{found.parameters:,}",
-        "quantized": f"{_format_size(found.quantized_bytes)} of weights"
-        f"{', in groups of 4 bits where the file has these' if config.groups else ''}, and"
+        **({"weights": text} if (text := describe_matrices(config)) else {}),
+        "quantized": f"{_format_size(found.quantized_bytes)} of weights, and"
         f" {_format_size(found.kv_bytes)} of {'int8 ' if config.int8_kv else ''}caches for"
         f" {found.context:,} positions, divided among the chips",
     }

@@ -7,6 +7,7 @@ from dataclasses import astuple
 from typing import Any
 
 from host.cli.console import Console
+from host.cli.matrices import describe_matrices
 from host.cli.tables import print_table
 from host.errors import ModelError
 from host.hardware.mmu import map_settings
@@ -57,6 +58,8 @@ def print_plan(
     change: Change | None,
 ) -> None:
     """Prints the plan as tables for people; parameters as in make_plan_report."""
+    if text := describe_matrices(fitting[0].plan.config):
+        console.print(f"weights: {text}", highlight=False)
     for each in fitting:
         console.print(_heading(each), highlight=False)
         _print_chips(console, each)

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from host import text_input
 from host.cli.console import Console
+from host.cli.matrices import describe_matrices
 from host.errors import ModelError, TextError
 from host.generation.drafts import measure_yields
 from host.model import loading
@@ -108,8 +109,7 @@ def quantize_to_file(
         drafts = own_text_path(output)
         save_own_text(OwnText(own, yields), drafts)
     if grouped:
-        kept_names = ", ".join(sorted(grouped))
-        console.print(f"in groups of 4 bits: {kept_names}; others: int8", highlight=False)
+        console.print(f"weights: {describe_matrices(result.config)}", highlight=False)
     _print_cost(console, cost, Path(text).name if text else None)
     for path in (output, drafts):
         console.print(f"{path}: {Path(path).stat().st_size:,} bytes", highlight=False)
@@ -124,8 +124,8 @@ def _find_grouped(
         grouped = find_grouped(weights, advance)
         if not grouped:
             raise ModelError(
-                "no matrix is in groups of 32 weights on 16 even values, as in GGUF files of"
-                " Q4_0, Q4_1 and Q4_K: quantize it without --weights groups"
+                "has no matrix in groups of 4 bits, as GGUF files of Q4_0, Q4_1 and Q4_K have:"
+                " leave out --weights groups, or give such a file"
             )
     return grouped
 

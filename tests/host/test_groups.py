@@ -23,6 +23,7 @@ from host.model.quantized import Linear, QuantizedModel
 from host.model.reference import Reference
 from host.parallel.layers import RowParallelLinear
 from host.parallel.partition import partition
+from host.plan import main as plan_main
 from tests.host.model_files import small_tokenizer, write_gguf
 from tests.host.test_reference import TOKENS, PlainModel
 from tests.host.tiny import random_checkpoint
@@ -220,8 +221,12 @@ def test_the_command_keeps_groups(tmp_path: Path, capsys: pytest.CaptureFixture[
     config = replace(CONFIG, vocab_size=len(small_tokenizer().pieces))
     path, output = write_grouped(tmp_path, config), tmp_path / "m.q"
     assert main(["quantize", str(path), "-o", str(output), "--weights", "groups"]) == 0
-    printed = capsys.readouterr().err
-    assert "in groups of 4 bits: w1, w2, w3, wk, wo, wq, wv; others: int8" in printed
+    printed = " ".join(capsys.readouterr().err.split())
+    said = (
+        "weights: 5.5 bits each, with all scales: groups of 4 bits in queries, keys, values,"
+        " attention output, gate, up, down; int8 in classifier"
+    )
+    assert said in printed
     model = loading.load_model(output).quantize()
     assert model.config.grouped == frozenset(MATRICES)
     whole = quantized_bytes(replace(model.config, groups=None))
@@ -230,7 +235,10 @@ def test_the_command_keeps_groups(tmp_path: Path, capsys: pytest.CaptureFixture[
     for shard in partition(model, 2, None).shards:
         assert shard.units.start % COLUMNS == shard.units.stop % COLUMNS == 0
     assert main(["inspect", str(output)]) == 0
-    assert "in groups of 4 bits" in " ".join(capsys.readouterr().out.split())
+    assert said.replace(":", "", 1) in " ".join(capsys.readouterr().out.split())
+    cluster = ["--chips", "2", "--board", "esp32s3", "--link", "uart"]
+    assert plan_main([*cluster, "--model", str(output)]) == 0
+    assert said in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_model_without_groups_is_refused(
@@ -240,5 +248,5 @@ def test_a_model_without_groups_is_refused(
     path = write_gguf(random_checkpoint(config), tmp_path / "m.gguf", small_tokenizer())
     output = tmp_path / "m.q"
     assert main(["quantize", str(path), "-o", str(output), "--weights", "groups"]) == 1
-    assert capsys.readouterr().err.startswith(f"error: {path}: no matrix is in groups")
+    assert capsys.readouterr().err.startswith(f"error: {path}: has no matrix in groups of 4 bits")
     assert not output.exists()
