@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from host.cli.console import Console
+from host.cli.quantizing import GROUPS, INT8
 from host.cli.tables import print_table
 from host.hardware.board import Board
 from host.parallel.boards import BoardSet
@@ -21,18 +22,20 @@ def print_sizes(
     context: int,
     is_json: bool = False,
     baud: int | None = None,
+    kept: str = INT8,
 ) -> None:
     """Prints how many boards of a kind hold each well-known model, and how fast they would be.
 
-    baud: bits a second on serial lines, None for the board's. Raises BoardError for a link that
-    the board does not have.
+    baud: bits a second on serial lines, None for the board's; kept: what matrices are in, one of
+    WEIGHTS. Raises BoardError for a link that the board does not have.
     """
+    models = [model.in_groups() if kept == GROUPS else model for model in MODELS]
     with Console(stderr=True).status("planning"):
-        found = [find_boards_needed(model, board, link, context, baud) for model in MODELS]
+        found = [find_boards_needed(model, board, link, context, baud) for model in models]
     if is_json:
         print(json.dumps([each.as_dict() for each in found]))
         return
-    headings = ["model", "parameters", "int8 MB"]
+    headings = ["model", "parameters", f"{kept} MB"]
     for place in ("flash", "heaps"):
         headings += [f"boards, {place}", f"tokens/s, {place}", f"first s, {place}"]
     print_table(console, headings, [_row(each) for each in found], left={0})

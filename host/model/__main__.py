@@ -90,6 +90,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help=f"bits a second on serial lines (default: the board's; of a ring {RING_BAUD})")
     add("--context", type=count_from(1), default=CONTEXT, metavar="N",
         help=f"positions in the chips' caches (default {CONTEXT})")
+    add("--weights", choices=WEIGHTS, default=INT8,
+        help="what matrices are in, as for quantize (default int8)")
     add("--json", action="store_true", help="print a list of JSON objects")
     return parser.parse_args(arguments)  # fmt: skip
 
@@ -106,8 +108,8 @@ def run(options: argparse.Namespace) -> int:
         board = boards.load(options.board)
         check_radio_option("--radio-mtu", options.radio_mtu, options.link)
         board = board.with_mtu(options.radio_mtu) if options.radio_mtu else board
-        baud = options.line_baud
-        print_sizes(Console(), board, options.link, options.context, options.json, baud)
+        how = options.json, options.line_baud, options.weights
+        print_sizes(Console(), board, options.link, options.context, *how)
         return 0
     if options.command == "get":
         if options.name is None:

@@ -10,6 +10,7 @@ from host.errors import ModelError
 from host.hardware.board import Board
 from host.model.checkpoint import Config, count_parameters, quantized_bytes
 from host.model.outline import Outline
+from host.model.quantization.group_rows import list_divisible
 from host.parallel.boards import BoardSet
 from host.parallel.cost.estimate import Estimate, find_fastest
 from host.parallel.fitting import find_leanest_chips, find_plans
@@ -35,6 +36,12 @@ class WellKnown:
         """The number of weights; a classifier that is the embedding is counted once."""
         shared = self.config.vocab_size * self.config.dim if self.is_shared else 0
         return count_parameters(self.config) - shared
+
+    def in_groups(self) -> WellKnown:
+        """Returns the model with all matrices in groups of four bits that can be; the classifier
+        stays int8."""
+        groups = " ".join(sorted(list_divisible(self.config)))
+        return replace(self, config=replace(self.config, groups=groups))
 
 
 # From the config.json or params.json published with each. All have Llama's layers.

@@ -8,6 +8,7 @@ import pytest
 from host.errors import ModelError
 from host.hardware.boards import load
 from host.model.__main__ import main
+from host.model.checkpoint import quantized_bytes
 from host.model.outline import Outline
 from host.parallel import well_known
 from host.parallel.boards import BoardSet
@@ -30,6 +31,17 @@ def test_parameters_are_those_that_were_published() -> None:
     assert {model.name: model.parameters / 1e6 for model in MODELS} == pytest.approx(
         published, rel=3e-3
     )
+
+
+def test_all_matrices_of_whole_groups_can_be_in_groups() -> None:
+    grouped = {model.name: model.in_groups().config.grouped for model in MODELS}
+    every = frozenset({"wq", "wk", "wv", "wo", "w1", "w2", "w3"})
+    # Heads of 48 are no whole groups of the output projection's columns.
+    assert grouped.pop("stories15M") == every - {"wo"}
+    assert set(grouped.values()) == {every}
+    smollm2 = next(model for model in MODELS if model.name == "SmolLM2-135M").in_groups()
+    bits = 8 * quantized_bytes(smollm2.config) / smollm2.parameters
+    assert 5.2 < bits < 5.3 and smollm2.parameters == pytest.approx(134.5e6, rel=1e-3)
 
 
 def test_so_many_boards_hold_it_and_no_fewer() -> None:
@@ -79,6 +91,9 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert main(["sizes", "--link", "uart", "--line-baud", "3000000", "--json"]) == 0
     (fast,) = json.loads(capsys.readouterr().out)
     assert fast["fewest"]["tokens_per_second"] > found["fewest"]["tokens_per_second"]
+    assert main(["sizes", "--link", "uart", "--weights", "groups"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "parameters groups boards" in out and "stories15M 15 M 13 1 " in out
     assert main(["sizes", "--board", "esp32h2"]) == 1
     assert "esp32h2 has no ESP-NOW: give --link uart" in capsys.readouterr().err
 

@@ -7,7 +7,7 @@ groups' steps and least values, rounded to whole units, are nearest to what they
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -53,23 +53,27 @@ def find_grouped(
 
     advance: called after each layer. Raises ModelError for weights that cannot be read.
     """
-    names = _divisible(weights.config)
+    names = set(list_divisible(weights.config))
     for index in range(weights.config.layers):
         layer = weights.layer(index)
         names = {name for name in names if _is_grouped(layer[name])}
         advance()
-    whole = (matrices for matrices in _TOGETHER if names.issuperset(matrices))
-    return frozenset(name for matrices in whole for name in matrices)
+    return _find_whole_sets(names)
 
 
-def _divisible(config: Config) -> set[str]:
-    """Returns the matrices whose columns chips divide into whole groups."""
+def list_divisible(config: Config) -> frozenset[str]:
+    """Returns the names of the matrices whose columns chips divide into whole groups."""
     columns: Mapping[str, int] = {
         **dict.fromkeys(("wq", "wk", "wv", "w1", "w3"), config.dim),
         "wo": config.head_dim,
         "w2": config.hidden_dim,
     }
-    return {name for name, count in columns.items() if count % COLUMNS == 0}
+    return _find_whole_sets({name for name, count in columns.items() if count % COLUMNS == 0})
+
+
+def _find_whole_sets(names: Set[str]) -> frozenset[str]:
+    whole = (matrices for matrices in _TOGETHER if names >= set(matrices))
+    return frozenset(name for matrices in whole for name in matrices)
 
 
 def _is_grouped(weight: NDArray[np.float32]) -> bool:
