@@ -16,7 +16,7 @@ from host.model.outline import Outline
 from host.model.quantization.quantize import quantize
 from host.parallel.assessment import Assessment
 from host.parallel.boards import BoardSet
-from host.parallel.cost.estimate import estimate
+from host.parallel.cost.estimate import estimate, find_fastest
 from host.parallel.cost.reading import (
     FLASH,
     MAPPED,
@@ -26,6 +26,7 @@ from host.parallel.cost.reading import (
     time_reading,
 )
 from host.parallel.cost.traffic import widest_sums
+from host.parallel.fitting import find_plans
 from host.parallel.flash import ahead_bytes
 from host.parallel.parallelism import ALL_REDUCE, HOST_REDUCE
 from protocol.messages import PHASE_VOCABULARY
@@ -35,6 +36,8 @@ from tests.simulation.launch import REPOSITORY
 # Of SmolLM2-135M and stories15M, with the widest sums that there can be.
 SMOLLM2 = Outline(Config(576, 1536, 30, 9, 3, 49_152, 8192), 32)
 STORIES15M = Outline(Config(288, 768, 6, 6, 6, 32_000, 256), 32)
+# With 32 copies of units, as quantize makes them.
+IN_GROUPS = replace(SMOLLM2.config, hidden_dim=1568, groups="wq wk wv wo w1 w2 w3")
 PAGE_TEXT = (REPOSITORY / "docs" / "large-models.md").read_text()
 
 
@@ -53,12 +56,15 @@ def plan_of(of, model, parallelism=HOST_REDUCE):
         ("auto", "as they are: read ahead"),
         ("flash-mapped", "flash mapped into memory"),
         ("auto", "as they are, with int8 caches"),
+        ("auto", "as they are, with weights in groups"),
     ],
 )
 def test_the_page_says_what_is_modelled_of_ten_boards(weights, row):
     """Sums are as wide as they can be."""
     of = boards("esp32s3-n16r8", 10, weights, "espnow", 1470)
     model = replace(SMOLLM2, config=replace(SMOLLM2.config, int8_kv="int8" in row))
+    if "groups" in row:
+        model = replace(model, config=IN_GROUPS)
     estimated = estimate(plan_of(of, model, ALL_REDUCE), of)
     modelled, cells = estimated.latency, r" \| (\S+)" + r" \| (\S+) s" * 4
     found = re.search(rf"^\| {re.escape(row)}.*?{cells} \|$", PAGE_TEXT, re.M)
@@ -69,6 +75,27 @@ def test_the_page_says_what_is_modelled_of_ten_boards(weights, row):
     assert links == pytest.approx(modelled.links + modelled.waits, abs=0.005)
     assert rate == pytest.approx(1 / (compute + reading + links), abs=0.005)
     assert rate == pytest.approx(modelled.tokens_per_second, rel=0.03)
+
+
+# Of the page's table of boards, context, and tokens per second by what weights are in.
+_RATE = r"([\d.]+|does not fit)"
+SPEED = re.compile(rf"^\| (\d+) \| ([\d,]+) \| {_RATE} \| {_RATE} \|$", re.M)
+
+
+@pytest.mark.verify
+def test_the_page_says_how_fast_boards_are_with_weights_in_groups():
+    """With int8 caches, signed frames and sums as wide as the real model's."""
+    rows = SPEED.findall(PAGE_TEXT)
+    assert len(rows) == 8
+    models = [replace(SMOLLM2.config, hidden_dim=1560), IN_GROUPS]
+    for count, context, *said in rows:
+        of = boards("esp32s3-n16r8", int(count), "auto", "espnow", 1470)
+        of = replace(of, context=int(context.replace(",", "")), signed=True)
+        for config, rate in zip(models, said, strict=True):
+            plans, _ = find_plans(Outline(replace(config, int8_kv=True), 31), of)
+            found = find_fastest(plans, of) if plans else None
+            modelled = f"{found.latency.tokens_per_second:.2f}" if found else "does not fit"
+            assert modelled == rate, (count, context, config)
 
 
 def test_matrices_stay_in_psram_that_is_faster_and_all_others_are_mapped():
