@@ -53,7 +53,7 @@ def start(report_exception):
                 unload("firmware.links", "wifi")
         except Exception as error:
             node = weights = None
-            fault = report_exception(error)
+            fault = report(error, report_exception)
             gc.collect()
     if not node:
         from firmware.node import Node
@@ -70,6 +70,15 @@ def start(report_exception):
     node.firmware = "%s\0%s" % (config.get("firmware", ""), kernels)
     finish(config, link, node)
     return board, node
+
+
+def report(error, report_exception):
+    """Returns one line about why there is no node. (A new name here would cost some gateways 4 KB
+    of their table of strings.)"""
+    fault = report_exception(error)
+    if isinstance(error, KeyError):  # there is no kernel for one of the shard's matrices
+        fault += ": the firmware is not of this shard, flash this chip again"
+    return fault
 
 
 def finish(config, link, node):

@@ -5,6 +5,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from host.build.bundle import KERNELS, chip_module
+from host.build.kernels import kernel_source
+from host.build.packages import chip_path
 from host.errors import ClusterError
 from host.launch import SimulatedChips, open_cluster
 from host.links.access import REPL_BAUD
@@ -12,9 +15,10 @@ from host.links.transport import open_port
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
 from tests.clusters import cluster_file
+from tests.deployed import ARCH
 from tests.host.flashed_boards import flashed_board
 from tests.host.tiny import random_checkpoint
-from tests.system.changed_firmware import append_source
+from tests.system.changed_firmware import append_source, change_files
 
 NARROW = Config(dim=8, hidden_dim=10, layers=2, heads=2, kv_heads=2, vocab_size=40, context=16)
 # Each makes a step of the start fail: in the file, the function, each time or the first.
@@ -59,6 +63,24 @@ def test_the_host_is_told_what_failed(narrow, monkeypatch, chip, link, path, cha
     with pytest.raises(ClusterError) as raised, open_cluster(narrow, settings(link)):
         pass
     assert str(raised.value) == f"chip {chip}, at the start: FAULT: {WORDS}"
+
+
+@pytest.mark.parametrize("link", ["uart", "espnow"])
+def test_kernels_of_another_model_are_told(narrow, monkeypatch, link):
+    """As when flashing was interrupted between firmware and shard."""
+    kernels = chip_module(kernel_source([-64, 8], 4), KERNELS, ARCH)
+
+    def mix(chip, content):
+        if chip == 1:
+            content[chip_path(KERNELS)] = kernels
+
+    change_files(monkeypatch, mix)
+    with pytest.raises(ClusterError) as raised, open_cluster(narrow, settings(link)):
+        pass
+    assert str(raised.value) == (
+        "chip 1, at the start: FAULT: KeyError: 4: the firmware is not of this shard, flash this"
+        " chip again"
+    )
 
 
 def test_a_chip_with_no_link_tells_its_console_and_starts_anew(narrow, monkeypatch):
