@@ -85,12 +85,14 @@ class Measured:
 
 
 class Emulator:
-    """Runs chips. collection: instructions of a garbage collection on the last chip."""
+    """Runs chips. Of the last one, collection: instructions of a garbage collection; started:
+    whether it exchanges natively, and why it runs no programs, "" without native kernels."""
 
     def __init__(self, folder: Path = FOLDER, kernels: KernelSet | None = None) -> None:
         """kernels: machine code that chips run in place of viper's. Raises SetupError if QEMU
         cannot be installed."""
         self.collection = 0
+        self.started = ""
         self._kernels = kernels
         self._toolchain = Toolchain(folder)
         self._program = firmware(folder, self._toolchain)
@@ -131,6 +133,7 @@ class Emulator:
             "requests.bin": b"".join(record.encoded() for record in records),
         }
         made: list[Measured] = []
+        self.started = ""
         for line in output(self._program, self._toolchain, wanted):
             match line.split():
                 case ["@answer", instructions, allocated, *answer]:
@@ -141,6 +144,8 @@ class Emulator:
                     made[-1].radio = RadioUse(int(sends), int(receives), int(misses), content)
                 case ["@inside", name, spent, _]:
                     made[-1].inside[name] = int(spent)
+                case ["@started", *words]:
+                    self.started = " ".join(words)
                 case ["@collection", instructions, _]:
                     self.collection = int(instructions)
         if len(made) != sum(record.measured for record in records):

@@ -17,6 +17,7 @@ import sys
 
 import micropython  # for the code below
 from counter import Line, Radio, instructions
+from uctypes import addressof, bytearray_at
 
 # Flags: to be measured, to collect garbage before, that it comes by radio, and that what allocates
 # memory while it is measured is to fail, if only for a moment.
@@ -112,6 +113,10 @@ class _Flash:
         """Fills the buffer from a block of 4,096 bytes on, `offset` bytes behind its start."""
         _copy(self._content, 4096 * block + offset, buffer, len(buffer))
 
+    def map(self, settings, file, blocks):
+        """Does what firmware/compute/mapping.py does on boards, where it has an MMU."""
+        blocks.mapped = bytearray_at(addressof(self._content), len(self._content))
+
 
 @micropython.viper
 def _copy(content: ptr8, at: int, buffer: ptr8, count: int):
@@ -172,9 +177,11 @@ def _begin_session(settings, signer):
 
 def _node(settings, line, radio):
     if settings["weights"]:
-        sys.modules["esp32"] = _Flash()
+        sys.modules["esp32"] = flash = _Flash()
         from firmware.compute import partition
 
+        if "map" in settings["weights"]:
+            partition._map = flash.map
         weights = partition.load_weights(settings["weights"], settings["chip"])
     else:
         from firmware.compute import shard
@@ -197,7 +204,9 @@ def _node(settings, line, radio):
         # Where there are programs; functions that run in them cannot be looked into.
         program = sys.modules.get("firmware.compute.program")
         if program:
-            program.start(node, settings["load_passes"])
+            why = program.start(node, settings["load_passes"])
+            is_exchanging = "exchanging" if hasattr(node, "exchanging") else ""
+            print("@started", ", ".join(filter(None, (is_exchanging, why))))
         return node
     for name in counts:
         if hasattr(role_module, name):

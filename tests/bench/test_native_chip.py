@@ -22,7 +22,8 @@ from host.build.pass_kernels import pass_source
 from host.hardware.kernels import PASSES
 from host.model.loading import load_model
 from host.model.tokenizers.bpe import BOS
-from host.parallel.parallelism import Link, Parallelism
+from host.parallel import flash
+from host.parallel.parallelism import FLASH, FLASH_MAPPED, HEAP, UART, Link, Parallelism
 from host.parallel.partition import partition
 from host.wire.framing import decode_frame, encode_frame
 from host.wire.payloads import encode_compute, encode_compute_runs
@@ -159,6 +160,38 @@ def test_whatever_comes_is_answered_as_without_native_kernels(qemu: Path, key: b
     assert answers[0] == answers[1]
     # Until the other sequence came, that is.
     assert sum(map(bool, answers[0])) > 30
+
+
+@pytest.mark.verify
+def test_mapped_weights_take_no_more_than_those_in_the_heap(
+    qemu: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same programs take them from where they are, by one call or one for each block; also for
+    four positions in a pass."""
+    monkeypatch.setattr(flash, "BLOCK", 512)
+    model = load_model(bounds.SHIPPED).quantize()
+    recorded = requests(model, [BOS], 6)
+    whole = [request.frame(at) for at, request in enumerate(recorded) if request.position < 2]
+    passed = _of_phases([request for request in recorded if request.position >= 2])
+    first = [request for request in passed if request.layer == request.phase == 0]
+    whole.append(_asked([(1, request) for request in first]))
+    records = [
+        Record(line[at : at + 256], measured=True)
+        for line in whole
+        for at in range(0, len(line), 256)
+    ]
+    runs = {}
+    for weights in (HEAP, FLASH, FLASH_MAPPED):
+        parallelism = Parallelism(reduce="host", weights=weights)
+        room = 0 if weights == HEAP else 1 << 22
+        plan = partition(model, 3, 32, parallelism=parallelism, link=UART, flash=(room,) * 3)
+        runs[weights] = Emulator(qemu, RV32IM).runs(model, plan, plan.shards[0], records)
+    answers = {weights: [run.answer for run in each] for weights, each in runs.items()}
+    assert answers[FLASH_MAPPED] == answers[HEAP] == answers[FLASH]
+    assert sum(map(bool, answers[HEAP])) == len(whole)
+    spent = {weights: sum(run.instructions for run in each) for weights, each in runs.items()}
+    assert spent[FLASH_MAPPED] < 1.02 * spent[HEAP] < 0.8 * spent[FLASH]
+    assert not any(run.allocated for run in runs[FLASH_MAPPED][: 2 * len(model.layers)])
 
 
 @pytest.mark.verify

@@ -17,7 +17,7 @@ from host.model.loading import load_model
 from host.model.quantized import QuantizedModel
 from host.model.tokenizers.bpe import BOS
 from host.parallel import flash
-from host.parallel.parallelism import FLASH, HEAP, Link, Parallelism
+from host.parallel.parallelism import FLASH, FLASH_MAPPED, HEAP, Link, Parallelism
 from host.parallel.partition import partition
 from host.parallel.plan import Plan
 from host.wire.framing import decode_frame, encode_frame
@@ -54,7 +54,7 @@ def plan_of(model: QuantizedModel, weights: str, is_signed: bool = False) -> Pla
     return partition(
         model, _CHIPS, parallelism=Parallelism(reduce="chips", weights=weights),
         link=Link("uart", "pins", None, is_signed),
-        flash=(1 << 22,) * _CHIPS if weights == FLASH else (),
+        flash=() if weights == HEAP else (1 << 22,) * _CHIPS,
     )  # fmt: skip
 
 
@@ -147,14 +147,17 @@ def sent(
         # It has one frame a poll, or all that a read brings but for what bytecode computes in
         # between. Nothing comes with the others.
         records += [Record(b"", on_radio=True)] * 6 + [Record(b"", measured=True, on_radio=True)]
-    runs = Emulator(qemu, kernels).runs(model, plan, plan.shards[0], records, key=key)
+    emulator = Emulator(qemu, kernels)
+    runs = emulator.runs(model, plan, plan.shards[0], records, key=key)
+    in_blocks = ", no programs: weights are read in blocks" * (plan.parallelism.weights == FLASH)
+    assert emulator.started == (f"exchanging{in_blocks}" if kernels else "")
     return b"".join(run.answer for run in runs)
 
 
 @pytest.mark.verify
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("key", [b"", SESSION_KEY], ids=["version 2", "version 3"])
-@pytest.mark.parametrize("weights", [HEAP, FLASH])
+@pytest.mark.parametrize("weights", [HEAP, FLASH, FLASH_MAPPED])
 def test_whatever_comes_is_combined_as_without_native_kernels(
     qemu: Path, monkeypatch: pytest.MonkeyPatch, weights: str, key: bytes
 ) -> None:
@@ -163,7 +166,7 @@ def test_whatever_comes_is_combined_as_without_native_kernels(
     monkeypatch.setattr(flash, "BLOCK", _BLOCK)
     model = load_model(bounds.SHIPPED).quantize()
     plan = plan_of(model, weights, bool(key))
-    assert (plan.block(0) > 0) == (weights == FLASH)
+    assert (plan.block(0) > 0) == (weights != HEAP)
     bench = CombiningBench(model, requests(model, [BOS], _TOKENS), range(_TOKENS), qemu)
     random, senders = np.random.default_rng(5), Senders(key)
     lines = []

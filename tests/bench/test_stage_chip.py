@@ -17,7 +17,7 @@ from host.build.machine_code.registry import RV32IM, KernelSet
 from host.model.loading import load_model
 from host.model.quantization.quantize import quantize
 from host.model.tokenizers.bpe import BOS
-from host.parallel.parallelism import Link, hybrid, pipeline
+from host.parallel.parallelism import FLASH_MAPPED, HEAP, Link, hybrid, pipeline
 from host.parallel.partition import partition
 from host.parallel.plan import Plan
 from host.wire.framing import decode_frame
@@ -145,7 +145,9 @@ def sent(
     for record in records:
         polls += [replace(record, measured=True)]
         polls += [Record(b"", measured=True, on_radio=True)] * 3
-    runs = Emulator(qemu, kernels).runs(model, plan, plan.shards[chip], polls, key=key)
+    emulator = Emulator(qemu, kernels)
+    runs = emulator.runs(model, plan, plan.shards[chip], polls, key=key)
+    assert emulator.started == ("exchanging" if kernels else "")
     # What the line has is told until something else comes on it.
     said = b""
     for run, following in zip(runs, [*polls[1:], Record(b"")], strict=True):
@@ -203,11 +205,13 @@ def test_a_stage_with_a_radio_sends_what_it_sends_without_native_kernels(
 
 @pytest.mark.verify
 @pytest.mark.timeout(600)
-def test_stages_of_groups_prove_their_machine_code(qemu: Path) -> None:
+@pytest.mark.parametrize("weights", [HEAP, FLASH_MAPPED])
+def test_stages_of_groups_prove_their_machine_code(qemu: Path, weights: str) -> None:
     """Two chips a stage: the STEP of one is for both of the next."""
     model = load_model(bounds.SHIPPED).quantize()
-    link = Link("uart", "pins", None, False)
-    plan = partition(model, 4, parallelism=hybrid(2), link=link)
+    link, parallelism = Link("uart", "pins", None, False), replace(hybrid(2), weights=weights)
+    room = 0 if weights == HEAP else 1 << 22
+    plan = partition(model, 4, parallelism=parallelism, link=link, flash=(room,) * 4)
     senders = Senders(b"")
     records = [Record(senders.line(frame)) for frame in frames_of(plan, 0, qemu)]
     for chip in (0, 1):
