@@ -105,14 +105,18 @@ class Emulator:
         records: Sequence[Record],
         inside: bool = False,
         key: bytes = b"",
+        unmapped: str = "",
     ) -> list[Measured]:
         """Returns what the chip did for each measured record.
 
         inside: functions to count separately, which costs instructions and makes the total
-        useless; key: of the session with which frames are signed. Raises EmulationError.
+        useless; key: of the session with which frames are signed; unmapped: why flash that a plan
+        maps is not. Raises EmulationError.
         """
         settings = configuration(plan, shard, uart=SIMULATED_UART, key=key)
-        files = chip_files(model, plan, shard, TARGET, settings, self._kernels)
+        files = chip_files(
+            model, plan, shard, TARGET, settings, self._kernels, mapping=unmapped
+        )
         run = {
             **settings,
             "native": [

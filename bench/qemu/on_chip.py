@@ -180,7 +180,7 @@ def _node(settings, line, radio):
         sys.modules["esp32"] = flash = _Flash()
         from firmware.compute import partition
 
-        if "map" in settings["weights"]:
+        if settings["weights"].get("map") == "":  # else it is why nothing is mapped
             partition._map = flash.map
         weights = partition.load_weights(settings["weights"], settings["chip"])
     else:

@@ -319,14 +319,16 @@ def start(node, load_passes=None):
         why = "programs are wrong"
         programs = None
     in_blocks = why == _IN_BLOCKS and not hasattr(role, "handover")
-    if why and not (in_blocks and "firmware.compute.exchange" in sys.modules):
+    in_blocks = in_blocks and "firmware.compute.exchange" in sys.modules
+    if why:
         model.blocks = None
         for name in (
-            "placed", "program", "serve", "exchange", "exchange_stage", "exchange_line",
-        ):  # fmt: skip
+            "placed", "serve", "program", "exchange", "exchange_stage", "exchange_line",
+        )[: 2 if in_blocks else 6]:  # fmt: skip
             if sys.modules.pop("firmware.compute." + name, None):
                 delattr(sys.modules["firmware.compute"], name)
-        return why
+        if not in_blocks:
+            return why
     if programs:
         programs.passes = load_passes and _passes(model, programs, load_passes)
         del programs.names

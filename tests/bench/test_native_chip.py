@@ -192,6 +192,12 @@ def test_mapped_weights_take_no_more_than_those_in_the_heap(
     spent = {weights: sum(run.instructions for run in each) for weights, each in runs.items()}
     assert spent[FLASH_MAPPED] < 1.02 * spent[HEAP] < 0.8 * spent[FLASH]
     assert not any(run.allocated for run in runs[FLASH_MAPPED][: 2 * len(model.layers)])
+    emulator = Emulator(qemu, RV32IM)
+    refused = emulator.runs(
+        model, plan, plan.shards[0], records, unmapped="the MMU of a chip is not known"
+    )
+    assert [run.answer for run in refused] == answers[HEAP]
+    assert emulator.started == "no programs: weights are read in blocks"
 
 
 @pytest.mark.verify
