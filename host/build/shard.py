@@ -34,6 +34,14 @@ from protocol.shard_layout import (
     WEIGHT_ZERO,
 )
 
+# Of each part of a layer that is a matrix, those of which it consists.
+_PARTS = {
+    layout.QKV_WEIGHTS: {"wq", "wk", "wv"},
+    layout.O_WEIGHTS: {"wo"},
+    layout.GATE_UP_WEIGHTS: {"w1", "w3"},
+    layout.DOWN_WEIGHTS: {"w2"},
+}
+
 
 def shard_file(model: QuantizedModel, plan: Plan, shard: Shard, padding: int = 1) -> bytes:
     """Returns the shard file of a chip, with matrices in the layout of its kernels: see
@@ -103,15 +111,6 @@ class _Body:
                 self._parts[part] = (first + place).to_bytes(PLACE_SIZE, "little")
             self.add(bytes(first - sum(map(len, self._parts))))
         return b"".join(self._parts + self._matrices)
-
-
-# Of each part of a layer that is a matrix, those of which it consists.
-_PARTS = {
-    layout.QKV_WEIGHTS: {"wq", "wk", "wv"},
-    layout.O_WEIGHTS: {"wo"},
-    layout.GATE_UP_WEIGHTS: {"w1", "w3"},
-    layout.DOWN_WEIGHTS: {"w2"},
-}
 
 
 def shard_digest(file: bytes) -> bytes:

@@ -14,6 +14,7 @@ from bench.qemu.port import firmware
 from bench.qemu.toolchain import Toolchain
 from bench.recording import SESSION_KEY, Request, line_frame, requests
 from host.build.bundle import KERNELS, PASS_KERNELS, TWINS, chip_module, native_files
+from host.build.coarser_kernel import with_coarser
 from host.build.firmware_version import chip_sources
 from host.build.kernels import kernel_source
 from host.build.machine_code.registry import RV32IM
@@ -63,14 +64,20 @@ def run():
     print("wrong:", find_wrong(native, viper, {size}, 1, bool, passes))
 """
 CHIP_TIME = REPOSITORY / "bench" / "qemu" / "chip_time.py"  # which the port does not have
+NORMS = "firmware/compute/norms.py"
 NAMES = [(path.split("/")[0], Path(path).stem) for path in TWINS]
 
 
-def lines(qemu: Path, columns: set[int], size: int, int8_kv: bool = False) -> list[str]:
-    """What a chip prints that proves the kernels of these shapes."""
+def lines(qemu: Path, columns: set[int], size: int, has_others: bool = False) -> list[str]:
+    """What a chip prints that proves the kernels of these shapes; has_others: also those of
+    weights in groups, of a residual stream that gets coarser, and of int8 caches."""
     paths = {path.relative_to(REPOSITORY).as_posix(): path for path in chip_sources()}
     sources = {name: path.read_text() for name, path in paths.items()}
-    sources[KERNELS] = kernel_source(columns, size, int8_kv=int8_kv)
+    sources[KERNELS] = kernel_source(
+        columns | {-96} if has_others else columns, size, int8_kv=has_others
+    )
+    if has_others:
+        sources[NORMS] = with_coarser(sources[NORMS])
     files = {
         place: chip_module(source, path, TARGET)
         for path, source in sources.items()
@@ -87,10 +94,10 @@ def lines(qemu: Path, columns: set[int], size: int, int8_kv: bool = False) -> li
 
 
 @pytest.mark.verify
-@pytest.mark.parametrize("int8_kv", [False, True])
+@pytest.mark.parametrize("has_others", [False, True])
 @pytest.mark.parametrize(("columns", "size"), SHAPES)
-def test_micropython_runs_native_kernels_as_its_own(qemu: Path, columns, size, int8_kv) -> None:
-    folders, passes, wrong = lines(qemu, columns, size, int8_kv)
+def test_micropython_runs_native_kernels_as_its_own(qemu: Path, columns, size, has_others) -> None:
+    folders, passes, wrong = lines(qemu, columns, size, has_others)
     assert folders.count("native") == len(TWINS)
     assert passes.count("matmul_") >= len(columns)
     assert wrong == "wrong: "
