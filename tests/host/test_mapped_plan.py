@@ -16,11 +16,13 @@ from host.model.outline import Outline
 from host.model.quantization.quantize import quantize
 from host.parallel.assessment import Assessment
 from host.parallel.boards import BoardSet
+from host.parallel.cost.chip_times import ChipTimes
 from host.parallel.cost.estimate import estimate, find_fastest
 from host.parallel.cost.reading import (
     FLASH,
     MAPPED,
     PSRAM,
+    has_addresses,
     phase_bytes,
     read_weights,
     time_reading,
@@ -122,6 +124,7 @@ def test_a_place_from_which_nothing_is_read_is_not_named(weights):
     plan = replace(plan, parallelism=replace(plan.parallelism, weights=weights))
     assert plan.block(0)
     assert [read.place for read in read_weights(plan, 0, board)] == [PSRAM]
+    assert has_addresses(plan, 0, board)
 
 
 def test_what_is_beyond_the_window_is_read_in_blocks():
@@ -137,6 +140,7 @@ def test_what_is_beyond_the_window_is_read_in_blocks():
     # A matrix of which a part is beyond it is read as a whole.
     assert need - mapped_room(board) <= flash.bytes + 32
     assert flash.bytes == 288 * len(plan.shards[0].rows)
+    assert not has_addresses(plan, 0, board)
     for each in plan.strategy.synchronizations(plan, True, widest_sums(plan)):
         times = time_reading(plan, 0, board, each)
         if each.phase == PHASE_VOCABULARY:
@@ -153,6 +157,7 @@ def test_a_chip_whose_mmu_is_not_known_reads_in_blocks():
     (flash,) = read_weights(plan, 0, of.boards[0])
     assert (flash.place, flash.rate) == (FLASH, of.boards[0].flash.read_rate)
     assert mapped_room(of.boards[0]) == 0
+    assert not has_addresses(plan, 0, of.boards[0])
     assert map_settings(of.boards[0]) == "the MMU of an esp32c6 is not known"
     lines = describe_readings(Assessment(of, plan, None, 0, None, None, None))
     assert lines[0].startswith("weights of chips 0-13: in flash, ")
@@ -162,6 +167,27 @@ def test_a_chip_whose_mmu_is_not_known_reads_in_blocks():
     known = replace(of, boards=(load("esp32c3"),) * 14)
     lines = describe_readings(Assessment(known, plan, None, 0, None, None, None))
     assert len(lines) == 1 and lines[0].startswith("weights of chips 0-13: in flash, mapped, ")
+
+
+@pytest.mark.parametrize("parallelism", [HOST_REDUCE, ALL_REDUCE])
+def test_native_kernels_use_mapped_weights_as_those_in_the_heap(parallelism):
+    """In programs, with no bytecode in between; two positions of SmolLM2's read them once."""
+    of = boards("esp32s3-n16r8", 10, "flash-mapped")
+    plan, in_blocks = (
+        plan_of(replace(of, weights=weights), SMOLLM2, parallelism)
+        for weights in (of.weights, "auto")
+    )
+    assert all(has_addresses(plan, chip, board) for chip, board in enumerate(of.boards))
+    assert not any(has_addresses(in_blocks, chip, of.boards[0]) for chip in range(10))
+    mapped, read = (ChipTimes(each, of.boards, "auto") for each in (plan, in_blocks))
+    viper = ChipTimes(plan, of.boards, "viper")
+    for each in plan.strategy.synchronizations(plan, True, widest_sums(plan)):
+        is_scoring = each.phase == PHASE_VOCABULARY
+        assert mapped.compute(0, each, 9) < read.compute(0, each, 9)
+        assert mapped.compute(0, each, 9) < 0.5 * viper.compute(0, each, 9)
+        passes = [times.reading_times(0, each, 2)[1] for times in (mapped, read, viper)]
+        assert passes == ([2, 2, 2] if is_scoring else [1, 1, 1])
+    assert not mapped.start_reading_ahead().is_used and read.start_reading_ahead().is_used
 
 
 def test_partitions_begin_with_a_page_and_fit_the_window():

@@ -61,10 +61,11 @@ def test_every_strategy(model, runs, strategy, chips, link, prompt):
     ("parallelism", "link", "fault", "said"),
     [
         (HOST_REDUCE, "uart", "", "mapped"),
-        (ALL_REDUCE, "espnow", "", "mapped"),
+        (ALL_REDUCE, "espnow signed", "", "mapped"),
         (HOST_REDUCE, "espnow", "stale", "in blocks (SHA-256"),
         pytest.param(ALL_GATHER, "uart", "", "mapped", marks=pytest.mark.verify),
-        pytest.param(stages_of(2, 5), "uart", "", "mapped", marks=pytest.mark.verify),
+        pytest.param(stages_of(2, 5), "uart signed", "", "mapped", marks=pytest.mark.verify),
+        pytest.param(HOST_REDUCE, "uart signed", "", "mapped", marks=pytest.mark.verify),
         pytest.param(stages_of(5, 5), "ring", "", "mapped", marks=pytest.mark.verify),
     ],
 )
@@ -73,7 +74,8 @@ def test_mapped_partitions(model, runs, monkeypatch, parallelism, link, fault, s
     environment = partial(chips.mapping_environment, fault=fault)
     monkeypatch.setattr(chips, "mapping_environment", environment)
     parallelism = replace(parallelism, weights="flash-mapped")
-    of = SimulatedChips.alike(5, link, parallelism=parallelism)
+    link, _, signed = link.partition(" ")
+    of = SimulatedChips.alike(5, link, signed=bool(signed), parallelism=parallelism)
     with open_cluster(model, of) as cluster:
         assert not any(map(cluster.executor.plan.resident_room, range(5)))
         assert all(ready.mapping.startswith(said) for ready in cluster.ready.values())

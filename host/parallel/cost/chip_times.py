@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import replace
 
 from host.hardware.board import Board
-from host.hardware.kernels import native_kernels, pass_counts
+from host.hardware.kernels import PADDING, native_kernels, pass_counts, positions_in_pass
 from host.parallel.cost.instructions import chip_instructions, count_passes, message_instructions
 from host.parallel.cost.kernel_costs import KernelCosts, kernel_costs
 from host.parallel.cost.read_ahead import ReadAhead
@@ -82,7 +82,8 @@ class ChipTimes:
     def start_reading_ahead(self) -> ReadAhead:
         """Returns the chips' buffers for reading ahead, empty."""
         rates = [
-            weights_place(self._plan, chip, board)[1] for chip, board in enumerate(self._boards)
+            None if self._costs[chip].is_placed else weights_place(self._plan, chip, board)[1]
+            for chip, board in enumerate(self._boards)
         ]
         return ReadAhead(self._plan, rates)
 
@@ -109,6 +110,10 @@ def _placed(costs: KernelCosts, plan: Plan, chip: int, board: Board) -> KernelCo
         return costs
     sizes = plan.local_sizes(plan.shards[chip])
     widest = max(plan.config.dim, sizes.q_size, sizes.intermediate)
-    in_flash = plan.block(chip) > 0
-    passes = pass_counts(native_kernels(board.chip), widest, is_placed=in_flash)
+    if not plan.block(chip):
+        return replace(costs, is_placed=True)
+    name = native_kernels(board.chip)
+    passes = pass_counts(name, widest, is_placed=True)
+    if name in PADDING:  # wider matrices have no kernels for several positions
+        passes = tuple(count for count in passes if count <= positions_in_pass(widest))
     return replace(costs, is_placed=True, passes=passes)
