@@ -5,12 +5,16 @@ from host.parallel.parallelism import Parallelism
 from tests.plans import stages_of
 from tests.system.reference_runs import assert_equals_reference
 
+# Bytes of a chip's heap. Plans for the tests' models are the same as for more, and its collector,
+# which walks through all of it, is done in a fraction of the time.
+HEAP = 1 << 20
+
 
 def settings(chips, link, loss=0.0, secure=False, reduce="host", stages=0):
     """Chips to simulate, with losses of a seed of its own."""
     parallelism = stages_of(stages, chips) if stages else Parallelism(reduce=reduce)
     return SimulatedChips.alike(
-        chips, link, signed=secure, parallelism=parallelism, loss=loss, seed=1
+        chips, link, signed=secure, heap=HEAP, parallelism=parallelism, loss=loss, seed=1
     )
 
 

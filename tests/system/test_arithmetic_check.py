@@ -10,6 +10,7 @@ from host.model.quantization.quantize import quantize
 from host.run import main
 from tests.host.tiny import TINY, random_checkpoint
 from tests.system.changed_firmware import append_source
+from tests.system.federations import HEAP
 
 # Each makes one number of one chip wrong by one.
 FAULTS = {
@@ -48,7 +49,7 @@ Vocabulary.run = run
 
 
 def settings(chips: int, link: str = "uart") -> SimulatedChips:
-    return SimulatedChips.alike(chips, link)
+    return SimulatedChips.alike(chips, link, heap=HEAP)
 
 
 @pytest.mark.parametrize(("chips", "link"), [(1, "uart"), (3, "espnow"), (8, "uart")])

@@ -11,6 +11,7 @@ from host.generation.drafts import Drafter, NgramTable
 from host.launch import SimulatedChips, open_cluster
 from host.model.sampling import Sampler
 from host.parallel.strategies import STRATEGIES
+from tests.system.federations import HEAP
 
 STEPS, SLOTS = 32, 3
 PROMPTS = (0, 2, 3, 5, 6)
@@ -43,7 +44,9 @@ def test_sequences_together_and_drafted_are_the_references(
     parallelism = replace(strategy.make_parallelism(5, 4, None), slots=SLOTS)
     # Frames of 1,470 bytes, and so several positions in each.
     mtu = 1470 if long else None
-    chips = SimulatedChips.alike(4, link, parallelism=parallelism, loss=loss, radio_mtu=mtu)
+    chips = SimulatedChips.alike(
+        4, link, heap=HEAP, parallelism=parallelism, loss=loss, radio_mtu=mtu
+    )
     # Of half of the texts, so that others are drafted wrongly.
     table = NgramTable([runs[at].tokens[:STEPS] for at in PROMPTS[::2]], 512)
     drafter = Drafter(table)

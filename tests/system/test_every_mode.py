@@ -12,6 +12,7 @@ from host.parallel.strategies import STRATEGIES
 from host.parallel.strategies.pipeline import STRATEGY as PIPELINE
 from tests.cover import Cover
 from tests.system.conftest import STEPS
+from tests.system.federations import HEAP
 
 LAYERS = 5
 
@@ -22,7 +23,7 @@ def how(strategy, chips, link):
     parallelism = strategy.make_parallelism(LAYERS, chips, None)
     if parallelism.stages > chips:
         parallelism = strategy.make_parallelism(LAYERS, chips, chips)
-    return SimulatedChips.alike(chips, link, parallelism=parallelism)
+    return SimulatedChips.alike(chips, link, heap=HEAP, parallelism=parallelism)
 
 
 def name_of(value):

@@ -13,6 +13,7 @@ import pytest
 from host.errors import ClusterError
 from host.launch import SimulatedChips, open_cluster
 from tests.system.changed_firmware import append_source, change_files
+from tests.system.federations import HEAP
 from tests.system.processes import REPOSITORY, Command
 from tests.system.reference_runs import SILENT, assert_equals_reference
 
@@ -137,7 +138,7 @@ def test_more_chips_than_the_system_lets_us_start_are_reported_in_one_line():
 
 
 def settings(link, secure=False):
-    return SimulatedChips.alike(5, link, signed=secure)
+    return SimulatedChips.alike(5, link, signed=secure, heap=HEAP)
 
 
 @pytest.mark.parametrize(

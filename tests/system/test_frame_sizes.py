@@ -7,6 +7,7 @@ from host.launch import SimulatedChips, open_cluster
 from host.parallel.strategies import STRATEGIES
 from tests.cover import Cover
 from tests.system.conftest import STEPS
+from tests.system.federations import HEAP
 from tests.system.test_every_mode import greedy_text, name_of
 
 LONG, SHORT, CHIPS, LAYERS = 1470, 250, 4, 5
@@ -14,7 +15,9 @@ LONG, SHORT, CHIPS, LAYERS = 1470, 250, 4, 5
 
 def assert_same_text(model, runs, strategy, prompts, steps, **settings):
     parallelism = strategy.make_parallelism(LAYERS, CHIPS, None)
-    chips = SimulatedChips.alike(CHIPS, parallelism=parallelism, radio_mtu=LONG, **settings)
+    chips = SimulatedChips.alike(
+        CHIPS, heap=HEAP, parallelism=parallelism, radio_mtu=LONG, **settings
+    )
     with open_cluster(model, chips) as cluster:
         assert cluster.executor.plan.link.mtu == LONG
         assert cluster.transport.mtu == (SHORT if settings.get("shorter") else LONG)

@@ -14,6 +14,7 @@ from host.parallel.strategies import STRATEGIES
 from host.parallel.strategies.pipeline import STRATEGY as PIPELINE
 from tests.cover import Cover
 from tests.host.tiny import NORMED_HEADS, TINY, WIDE_HEADS, random_checkpoint
+from tests.system.federations import HEAP
 from tests.system.test_every_mode import STARS, name_of
 
 TOKENS = [1, 7, 39, 0, 7, 21, 5, 5, 12, 3, 3, 30]
@@ -40,7 +41,7 @@ def assert_same_logits(model, strategy, chips, link, slots=ONE, weights="auto"):
     if parallelism.stages > chips:
         parallelism = strategy.make_parallelism(layers, chips, chips)
     parallelism = replace(parallelism, slots=slots, weights=weights)
-    of = SimulatedChips.alike(chips, link, parallelism=parallelism)
+    of = SimulatedChips.alike(chips, link, heap=HEAP, parallelism=parallelism)
     with open_cluster(model, of) as cluster:
         for tokens in (TOKENS, TOKENS[::-1]):
             expected = Reference(model).logits([tokens])[0]

@@ -8,6 +8,7 @@ import pytest
 from host.errors import ClusterError
 from host.launch import SimulatedChips, open_cluster
 from tests.system.changed_firmware import append_source, change_files
+from tests.system.federations import HEAP
 from tests.system.reference_runs import SILENT, assert_equals_reference
 
 STEPS = 30
@@ -34,7 +35,7 @@ HostReduce._on_compute = _failing
 
 
 def settings(link):
-    return SimulatedChips.alike(5, link)
+    return SimulatedChips.alike(5, link, heap=HEAP)
 
 
 @pytest.mark.parametrize("link", ["espnow", "uart"])

@@ -17,6 +17,7 @@ from host.parallel.cost.widths import SumWidths
 from host.parallel.parallelism import ALL_GATHER, Parallelism
 from tests.plans import stages_of
 from tests.system.conftest import STEPS
+from tests.system.federations import HEAP
 
 VERIFY = pytest.mark.verify
 WANTED = 4  # tokens without repetitions
@@ -109,7 +110,7 @@ def assert_counts(model, runs, mode, link, chips, secure, radio_mtu=None):
     else:
         named = ALL_GATHER if mode == "gather" else Parallelism(reduce=mode)
     how = SimulatedChips.alike(
-        chips, link, signed=secure, parallelism=named, radio_mtu=radio_mtu
+        chips, link, signed=secure, heap=HEAP, parallelism=named, radio_mtu=radio_mtu
     )
     with open_cluster(model, how) as cluster:
         executor = cluster.executor

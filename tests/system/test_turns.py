@@ -8,6 +8,7 @@ from host.parallel.parallelism import ALL_GATHER, ALL_REDUCE, hybrid
 from host.parallel.strategies.all_reduce import TURNS_CODE
 from tests.heap_use import kept_bytes
 from tests.host.test_memory import TOO_LITTLE
+from tests.system.federations import HEAP
 from tests.system.reference_runs import assert_equals_reference
 from tests.system.test_restarts import change_configuration
 
@@ -23,7 +24,9 @@ VERIFY = pytest.mark.verify
     ],
 )
 def test_they_give_the_reference(model, runs, monkeypatch, parallelism, chips, secure):
-    how = SimulatedChips.alike(chips, "espnow", signed=secure, parallelism=parallelism)
+    how = SimulatedChips.alike(
+        chips, "espnow", signed=secure, heap=HEAP, parallelism=parallelism
+    )
     with open_cluster(model, how) as cluster:
         before = kept_bytes(cluster.executor, cluster.coordinator)
     change_configuration(monkeypatch, lambda config: config["radio"].update(slot=150))

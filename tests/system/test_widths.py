@@ -13,6 +13,7 @@ from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
 from host.parallel.parallelism import ALL_GATHER, Parallelism, hybrid, pipeline
 from tests.host.tiny import random_checkpoint, seeded_model
+from tests.system.federations import HEAP
 
 TOKENS = [1, 5, 9, 22, 7, 3]
 
@@ -21,7 +22,7 @@ TOKENS = [1, 5, 9, 22, 7, 3]
 @pytest.mark.parametrize("dim", [16, 128, 256, 480])
 def test_wide_models_equal_the_reference(dim: int, link: str) -> None:
     model = quantize(random_checkpoint(Config(dim, 64, 2, 8, 4, 300, 64)))
-    with open_cluster(model, SimulatedChips.alike(3, link)) as started:
+    with open_cluster(model, SimulatedChips.alike(3, link, heap=4 * HEAP)) as started:
         started.executor.begin()
         logits = started.executor.forward(TOKENS)
     reference = Reference(model)
@@ -37,7 +38,7 @@ def test_heads_narrower_and_wider_than_the_residual_stream(
 ) -> None:
     config = Config(32, 24, 2, 4, 2, 60, 64, head_dim=head_dim)
     model = quantize(random_checkpoint(config))
-    how = SimulatedChips.alike(chips, "uart", parallelism=Parallelism(reduce=mode))
+    how = SimulatedChips.alike(chips, "uart", heap=HEAP, parallelism=Parallelism(reduce=mode))
     with open_cluster(model, how) as started:
         started.executor.begin()
         logits = started.executor.forward(TOKENS)
