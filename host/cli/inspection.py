@@ -19,6 +19,7 @@ from host.hardware.mmu import mapped_room
 from host.model import loading
 from host.model.checkpoint import Config, quantized_bytes, weight_shapes
 from host.model.loading import Format
+from host.model.quantization.group_rows import find_grouped
 from host.model.quantization.quantize import quantize
 from host.model.quantized import QuantizedModel
 from host.model.ranges import Ranges
@@ -65,10 +66,11 @@ class Inspection:
 
     parameters: a classifier that shares the embedding's matrix counts once (a quantized model
     always has two matrices); quantized_bytes: weights and their rows' multipliers on all
-    chips together; kv_bytes: of their caches for `context` positions; chips: by board and link,
-    the smallest number of boards that hold the model, None if no number does, with signed frames
-    except on simulated boards, as `flash` does it; with_flash: the same, where fewer boards do
-    with weights in flash; problem: one line, if no chips can run the model, whatever their heaps.
+    chips together; groups_bytes: the same for a GGUF file in groups, None if it has none;
+    kv_bytes: of their caches for `context` positions; chips: by board and link, the smallest
+    number of boards that hold the model, None if no number does, with signed frames except on
+    simulated boards, as `flash` does it; with_flash: the same, where fewer boards do with weights
+    in flash; problem: one line, if no chips can run the model, whatever their heaps.
     """
 
     path: str
@@ -78,6 +80,7 @@ class Inspection:
     shared_classifier: bool
     parameters: int
     quantized_bytes: int
+    groups_bytes: int | None
     context: int
     kv_bytes: int
     chips: dict[str, dict[str, int | None]]
@@ -104,11 +107,13 @@ def inspect_model(
     BoardError.
     """
     kind = loading.detect_format(path)
-    shared = False
+    shared, grouped = False, None
     if kind is Format.QUANTIZED:
         model = loading.load_model(path).quantize()
     else:
         weights = loading.load_weights(path)
+        if kind is Format.GGUF:
+            grouped = " ".join(sorted(find_grouped(weights))) or None
         shared = weights.shared_classifier
         # Plans need sizes and the bits of sums, which depend on the weights only: so any ranges of
         # activations do, and the model need not run for calibration.
@@ -128,6 +133,7 @@ def inspect_model(
         shared_classifier=shared,
         parameters=_count_parameters(config, shared),
         quantized_bytes=quantized_bytes(config),
+        groups_bytes=quantized_bytes(replace(config, groups=grouped)) if grouped else None,
         context=context,
         kv_bytes=2 * config.layers * config.kv_heads * config.cache_row * context,
         chips=chips,
@@ -223,8 +229,8 @@ def print_inspection(console: Console, found: Inspection) -> None:
         f" epsilon {config.norm_eps:g}",
         "parameters": f"{found.parameters:,}",
         **({"weights": text} if (text := describe_matrices(config)) else {}),
-        "quantized": f"{_format_size(found.quantized_bytes)} of weights, and"
-        f" {_format_size(found.kv_bytes)} of {'int8 ' if config.int8_kv else ''}caches for"
+        "quantized": f"{_format_size(found.quantized_bytes)} of weights{_format_groups(found)},"
+        f" and {_format_size(found.kv_bytes)} of {'int8 ' if config.int8_kv else ''}caches for"
         f" {found.context:,} positions, divided among the chips",
     }
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -243,6 +249,12 @@ def print_inspection(console: Console, found: Inspection) -> None:
         console.print(
             f"{_format_count(cluster.chips)} {cluster.board}: {verdict}", highlight=False
         )
+
+
+def _format_groups(found: Inspection) -> str:
+    if found.groups_bytes is None:
+        return ""
+    return f" ({_format_size(found.groups_bytes)} with quantize --weights groups)"
 
 
 def _format_fit(cluster: Fit) -> str:

@@ -236,6 +236,9 @@ def test_the_command_keeps_groups(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert shard.units.start % COLUMNS == shard.units.stop % COLUMNS == 0
     assert main(["inspect", str(output)]) == 0
     assert said.replace(":", "", 1) in " ".join(capsys.readouterr().out.split())
+    assert main(["inspect", str(path)]) == 0
+    size = f"{quantized_bytes(model.config) / 1024:.0f} KB with quantize --weights groups)"
+    assert size in " ".join(capsys.readouterr().out.split())
     cluster = ["--chips", "2", "--board", "esp32s3", "--link", "uart"]
     assert plan_main([*cluster, "--model", str(output)]) == 0
     assert said in " ".join(capsys.readouterr().out.split())
