@@ -13,7 +13,12 @@ from host.model.quantization.quantize import quantize
 from host.parallel.boards import BoardSet
 from host.parallel.cost.chip_times import CYCLES_AN_INSTRUCTION, NotModelled
 from host.parallel.cost.formula import formula
-from host.parallel.cost.instructions import chip_instructions, count_passes
+from host.parallel.cost.instructions import (
+    DRIVER,
+    chip_instructions,
+    count_passes,
+    message_instructions,
+)
 from host.parallel.cost.kernel_costs import KERNELS, kernel_costs
 from host.parallel.cost.latency import HOST_SECONDS, USB_SECONDS, LatencyModel
 from host.parallel.cost.radio import radio_rate
@@ -69,6 +74,9 @@ GROUPED = {
     ("rv32imc", 1): 5_666_721,
     ("rv32imc", 3): 2_514_425,
 }
+# Of all exchanges of the shipped model's layers but the first's, at position 3, by whether frames
+# are signed: of a chip of five that reads blocks of 7,808 bytes from flash, without the copying.
+IN_BLOCKS = {False: 1_224_000, True: 2_128_000}
 BY_CHIPS = {(5, 16): 2_614_283, (5, 128): 2_753_377, (5, 256): 2_864_563}
 
 
@@ -138,6 +146,41 @@ def test_instructions_of_stages_are_those_of_native_chips(home, signed):
         for chip in range(5)
     ]
     assert (max(by_stage), sum(by_stage)) == pytest.approx(NATIVE_STAGES[signed], rel=0.03)
+
+
+@pytest.mark.parametrize(("signed", "instructions"), IN_BLOCKS.items())
+def test_instructions_of_exchanges_between_blocks_are_those_of_emulated_chips(
+    home, signed, instructions
+):
+    """But for what the driver is assumed to take of reading two blocks for each."""
+    plan = partition(
+        home, 5, parallelism=replace(ALL_REDUCE, weights="flash"), flash=(1 << 22,) * 5,
+        link=Link("uart", "pins", None, signed),
+    )  # fmt: skip
+    token = [each for each in token_of(plan) if 0 < each.layer < home.config.layers]
+    assert len(token) == 2 * (home.config.layers - 1)
+    costs = KERNELS["rv32im"]
+    modelled = sum(chip_instructions(plan, 0, each, 3, costs) - 2 * DRIVER for each in token)
+    assert modelled == pytest.approx(instructions, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["rv32im", "lx6", "pie"])
+def test_a_long_frame_takes_more_to_sign_by_its_bytes(stories, name):
+    """They are many SHA-256 blocks, of 64 bytes each."""
+    sizes, plans = [], []
+    for signed in (False, True):
+        plans.append(tensor_plan(stories, 2, reduce="chips", mtu=1470, signed=signed))
+    message = token_of(plans[1])[1].answers[0]
+    for payload in (200, 840):
+        one, other = (
+            message_instructions(plan, 1, replace(message, payload=payload), KERNELS[name])
+            for plan in plans
+        )
+        sizes.append(other - one)
+    assert sizes[1] - sizes[0] == pytest.approx(10 * 64 * KERNELS[name].signed_byte)
+    assert {"rv32im": 4_450, "lx6": 3_520, "pie": 3_520}[name] == pytest.approx(
+        64 * KERNELS[name].signed_byte, rel=0.01
+    )
 
 
 def test_chips_take_what_their_own_kernels_take(stories):

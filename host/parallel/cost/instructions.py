@@ -13,9 +13,11 @@ from dataclasses import replace
 from host.parallel.assignment import LocalSizes
 from host.parallel.cost.kernel_costs import (
     BYTECODE,
+    IN_BLOCKS,
     ON_LINES,
     ON_RADIO,
     SERVED_SIGNED,
+    SIGNED_AT,
     Calls,
     KernelCosts,
 )
@@ -40,10 +42,11 @@ _RELAY = 16_100 + 4_900 + 8_300
 # To pass a frame on in a ring, besides its bytes: assumed to be that of receiving one, and a
 # UART's write on a C3's stock firmware (counted by others).
 _PASSED = BYTECODE.frame + 6_600
-# A block that is read from flash: calls in bytecode and of the driver; those for each position
-# that it is multiplied with; the blocks that are not full in a phase; and for each row's sum that
-# it is copied. Estimated from the costs of such calls.
-_BLOCK, _PRODUCT, _BLOCKS_BEGUN, _MOVED = 9_500, 2_500, 2, 8
+# A block that is read from flash: calls in bytecode, counted on emulated chips, and of the driver,
+# assumed; calls for each position that it is multiplied with; the blocks that are not full in a
+# phase; and for each row's sum that it is copied, estimated.
+DRIVER = 3_000
+_BLOCK, _PRODUCT, _BLOCKS_BEGUN, _MOVED = 12_000 + DRIVER, 2_500, 2, 8
 # To copy an element of what all chips contributed to where it is used
 # (firmware/roles/all_gather.py): counted in the source.
 _TAKEN_ROW = 12
@@ -77,7 +80,7 @@ def chip_instructions(
         + _handle_blocks(plan, chip, each, kernels, rows, passes)
         + rows * _combining(plan, chip, each, kernels)
         + sum(
-            _carrying(plan, chip, message, count, kernels.calls, is_served)
+            _carrying(plan, chip, message, count, kernels, is_served)
             for message, count in frames
         )
     )
@@ -88,8 +91,8 @@ def message_instructions(
 ) -> float:
     """Returns the instructions of a chip that sends a message, receives it or passes it on."""
     [(_, count)] = count_frames(plan, [message])
-    calls = _exchange_calls(plan, kernels) or kernels.calls
-    return _carrying(plan, chip, message, count, calls, False)
+    kernels = replace(kernels, calls=_exchange_calls(plan, kernels) or kernels.calls)
+    return _carrying(plan, chip, message, count, kernels, False)
 
 
 def count_passes(
@@ -233,11 +236,14 @@ def _exchange_calls(plan: Plan, kernels: KernelCosts) -> Calls | None:
     """Returns what is between kernels if chips take in and write frames of one position in native
     calls, else None."""
     exchanges = plan.strategy.keeps_residual and plan.parallelism.exchange == ALL_REDUCED
-    has_programs = kernels.takes_steps and (plan.slots == 1 or len(plan.stages) > 1)
-    has_programs = has_programs and not _is_read(plan, kernels)
+    is_staged, is_read = len(plan.stages) > 1, _is_read(plan, kernels)
+    has_programs = kernels.takes_steps and (plan.slots == 1 or is_staged)
     if kernels.calls.served is None or not (exchanges and has_programs):
         return None
-    return ON_RADIO if plan.link.has_radio else ON_LINES
+    calls = ON_RADIO if plan.link.has_radio else ON_LINES
+    if is_read:  # and not by stages
+        return None if is_staged else IN_BLOCKS[calls]
+    return calls
 
 
 def _is_read(plan: Plan, kernels: KernelCosts) -> bool:
@@ -252,11 +258,11 @@ def _is_contribution(message: Message) -> bool:
 
 
 def _carrying(
-    plan: Plan, chip: int, message: Message, count: Count, calls: Calls, is_served: bool
+    plan: Plan, chip: int, message: Message, count: Count, kernels: KernelCosts, is_served: bool
 ) -> float:
     """Returns the instructions to send, receive or pass on messages like this one; for those that
     are served natively, only those for their bytes. count: the frames of all such messages."""
-    path = route(plan, message)
+    path, calls = route(plan, message), kernels.calls
     on_own_line = chip in path.to_chips or chip in path.from_chips
     if plan.link.is_ring and chip not in (message.source, message.destination):
         return (calls.line_byte * count.bytes + _PASSED * count.frames) * on_own_line
@@ -265,8 +271,10 @@ def _carrying(
     if chip == message.source or chip in receivers(plan, message):
         is_taken = is_served or (_is_contribution(message) and calls.takes_contributions)
         signed = SERVED_SIGNED if is_served else calls.signed
-        frame = (0 if is_taken else calls.frame) + (signed if plan.link.signed else 0)
-        instructions += count.frames * frame
+        instructions += 0 if is_taken else count.frames * calls.frame
+        if plan.link.signed:
+            longer = count.bytes - SIGNED_AT * count.frames
+            instructions += count.frames * signed + kernels.signed_byte * longer
     gateway = plan.link.has_radio and chip == 0
     if gateway and path.on_air and HOST in (message.source, message.destination):
         instructions += count.frames * _RELAY

@@ -18,7 +18,7 @@ class Calls:
     synchronization: float  # calls from the message's type down to kernels, activations widened
     line_byte: float  # COBS and CRC-32 in both directions
     frame: float  # a frame sent or received, whatever its length
-    signed: float  # and its HMAC-SHA256, less CRC-32, at about 200 bytes
+    signed: float  # and its HMAC-SHA256, less CRC-32, at SIGNED_AT bytes
     # An exchange among chips, besides its kernels and frames: of each chip; to contribute; and a
     # contribution of another chip.
     exchange: float
@@ -56,6 +56,7 @@ class KernelCosts:
     # stored by themselves.
     block: float = 0
     block_column: float = 0
+    signed_byte: float = 0  # of a frame that is signed or verified, beyond SIGNED_AT bytes
 
 
 # Fitted to whole emulated chips, on a serial line and with all-reduce; the same on all processors.
@@ -67,8 +68,16 @@ BYTECODE = Calls(11_000, 32, 9_700, 11_800 + 12_900, 35_000, 32_000, 5_000)
 # between messages in bytecode, and that answer natively (firmware/compute/serve.py).
 ON_LINES = Calls(0, 14, 3_000, 14_500, 5_500, 0, 500, 4_000, None, True)
 ON_RADIO = replace(ON_LINES, contributed=4_300)
+# Those whose phases bytecode computes in between (firmware/compute/exchange_blocks.py), also
+# fitted to such chips; finding room in the heap for what bytecode needs for a moment is included.
+IN_BLOCKS = {
+    calls: replace(calls, synchronization=BYTECODE.synchronization, frame=BYTECODE.frame,
+                   signed=16_000, exchange=43_000, stepped=53_000)
+    for calls in (ON_LINES, ON_RADIO)
+}  # fmt: skip
 _PROGRAMS = Calls(4_000, 14, 9_700, 24_700, 7_500, 0, 4_300, 53_000, 4_000, True)
 SERVED_SIGNED = 17_500  # signing or verifying a frame there
+SIGNED_AT = 170  # bytes of the frames for which these are
 # By the name of a chip's native kernels, else by mpy-cross's name of its processor.
 #
 # rv32imc is fitted to counts of whole chips by phase; norm, add_rescaled and unpacked are counts
@@ -93,6 +102,9 @@ _GROUPED = {"rv32imc": 9.8, "xtensawin": 12, "rv32im": 3.84, "lx6": 2.58, "pie":
 KERNELS.update({name: replace(KERNELS[name], grouped=cost) for name, cost in _GROUPED.items()})
 # Emulated: a call for each block, which splits the inputs (host/build/machine_code/pie_matrix.py).
 KERNELS["pie"] = replace(KERNELS["pie"], block=55, block_column=0.81)
+# Emulated, at 200 to 1,464 bytes. Others have hashlib's, of which longer frames were not counted.
+_SIGNED_BYTE = {"rv32im": 69.5, "lx6": 55, "pie": 55}
+KERNELS.update({name: replace(KERNELS[name], signed_byte=n) for name, n in _SIGNED_BYTE.items()})
 _COLUMNS = 64  # of a typical matrix, for the work of its rows in matrix_speed
 
 
