@@ -47,9 +47,9 @@ def test_few_chips_attend_and_the_others_have_all_units() -> None:
 @pytest.mark.parametrize(
     ("config", "count", "context", "rates"),
     [
-        (GROUPS, 10, 256, "1.17 tokens per second in place of 1.13"),
-        (INT8, 12, 256, "1.02 in place of 0.93"),
-        pytest.param(GROUPS, 10, 1024, "1.12 in place of 0.99", marks=pytest.mark.verify),
+        (GROUPS, 10, 256, "1.14 tokens per second in place of 1.11"),
+        (INT8, 12, 256, "0.99 in place of 0.91"),
+        pytest.param(GROUPS, 10, 1024, "1.09 in place of 0.97", marks=pytest.mark.verify),
         pytest.param(GROUPS, 9, 256, "", marks=pytest.mark.verify),
         pytest.param(INT8, 15, 1024, "", marks=pytest.mark.verify),
     ],
