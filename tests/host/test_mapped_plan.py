@@ -75,7 +75,8 @@ def test_the_page_says_what_is_modelled_of_ten_boards(weights, row):
     assert compute == pytest.approx(modelled.compute, abs=0.005)
     assert reading == pytest.approx(modelled.reading, abs=0.005)
     assert links == pytest.approx(modelled.links + modelled.waits, abs=0.005)
-    assert rate == pytest.approx(1 / (compute + reading + links), abs=0.005)
+    # Each of the three is rounded.
+    assert rate == pytest.approx(1 / (compute + reading + links), rel=0.015 * rate)
     assert rate == pytest.approx(modelled.tokens_per_second, rel=0.03)
 
 
