@@ -18,7 +18,10 @@ from host.paths import cache_folder
 _LARGEST = 300_000_000  # parameters: a larger file should not be cached without the user knowing
 _HERE = Path(__file__).parent
 # Modules that the integers depend on, besides the weights.
-_QUANTIZER = ("arithmetic.py", "float_model.py", "loading.py", "quantized.py", "sampling.py")
+_QUANTIZER = (
+    "arithmetic.py", "float_model.py", "float_text.py", "groups.py", "loading.py", "quantized.py",
+    "ranges.py", "sampling.py",
+)  # fmt: skip
 
 
 def load_quantized(
@@ -51,13 +54,13 @@ def quantize_once(source: LoadedModel, folder: Path | None = None) -> QuantizedM
 
 
 def _digest(weights: FloatWeights, bos: int) -> str:
-    digest = hashlib.sha256(f"{_quantizer_digest()} {weights.config} {bos}".encode())
+    digest = hashlib.sha256(f"{quantizer_digest()} {weights.config} {bos}".encode())
     digest.update(weights.digest())
     return digest.hexdigest()[:32]
 
 
 @cache
-def _quantizer_digest() -> str:
+def quantizer_digest() -> str:
     """Returns the digest of the code that quantizes: another version may give other integers."""
     files = [*(_HERE / name for name in _QUANTIZER), *sorted(_HERE.glob("quantization/*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

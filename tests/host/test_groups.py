@@ -47,10 +47,13 @@ def draw_packed(
 
 
 def grouped_checkpoint(config: Config = CONFIG, seed: int = 0) -> Checkpoint:
-    """A random one whose matrices lie on 16 even values in each group, as a file's of Q4_1."""
+    """A random one whose matrices lie on 16 even values in each group, as a file's of Q4_1, but
+    for those without whole groups."""
     checkpoint = random_checkpoint(config, seed=seed)
     for name in MATRICES:
         matrix = getattr(checkpoint, name)
+        if matrix.shape[-1] % COLUMNS:
+            continue
         groups = matrix.reshape(*matrix.shape[:-1], -1, COLUMNS)
         least = groups.min(axis=-1, keepdims=True)
         step = (groups.max(axis=-1, keepdims=True) - least) / (LEVELS - 1)

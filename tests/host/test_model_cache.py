@@ -39,7 +39,7 @@ def test_other_weights_and_another_quantizer_are_other_models(source, tmp_path, 
     other = replace(source, weights=replace(weights, w1=np.float32(1.5) * weights.w1))
     digests = {quantize_once(one, tmp_path).sha256() for one in (source, other)}
     assert len(digests) == 2 == len(list(tmp_path.iterdir()))
-    monkeypatch.setattr(cache, "_quantizer_digest", lambda: "another")
+    monkeypatch.setattr(cache, "quantizer_digest", lambda: "another")
     quantize_once(source, tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
 

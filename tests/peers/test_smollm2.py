@@ -19,31 +19,23 @@ from host.model.float_model import FloatModel
 from host.model.float_text import sample_sequences
 from host.model.formats.gguf import Fields
 from host.model.formats.gguf_tokenizer import read_tokenizer
-from host.model.known_models import KNOWN_MODELS
 from host.model.loading import LoadedModel
 from host.model.quantization.caches import narrow_caches
-from host.model.quantization.group_rows import find_grouped
-from host.model.quantization.massive import calibrate
 from host.model.quantization.quality import Quality, measure_quality
-from host.model.quantization.quantize import quantize, sample_calibration
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
+from host.model.tokenizers.text import Tokenizer
 from host.parallel.boards import BoardSet
 from host.parallel.cost.estimate import find_fastest
 from host.parallel.fitting import find_plans
 from host.parallel.parallelism import ANYWHERE
 from tests.peers.llama_cpp import ask
+from tests.peers.smollm2 import MODEL, QUESTIONS, load_with_groups, skip_without_model
 
 pytestmark = [pytest.mark.verify, pytest.mark.timeout(3600)]
-MODEL = KNOWN_MODELS["smollm2-135m-instruct"].path
 PROSE = Path(__file__).with_name("prose.txt")
 # Of each kind of pre-tokenizer one; they are given SmolLM2's tokens here.
 KINDS = ("smollm", "gpt-2", "llama-bpe", "qwen2", "tekken", "smaug-bpe", "command-r", "stablelm2")
-QUESTIONS = (
-    "What is the capital of France?",
-    "Write two sentences about the sea.",
-    "How do I boil an egg?",
-)
 
 COUNT = 32
 # Where greedy texts part, the two tokens' logits are at most so far from each other: 4-bit
@@ -53,8 +45,7 @@ NEAR = 0.75
 
 @pytest.fixture(scope="module", autouse=True)
 def model_is_here() -> None:
-    if not MODEL.exists():
-        pytest.skip(f"no {MODEL.name}: python -m host.model get {MODEL.stem} fetches it")
+    skip_without_model()
 
 
 @pytest.fixture(scope="module")
@@ -109,15 +100,9 @@ def test_tokens_are_llama_cpps(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def grouped(source: LoadedModel) -> QuantizedModel:
+def grouped() -> QuantizedModel:
     """With weights in the groups of the file."""
-    weights = loading.load_weights(MODEL)
-    model = FloatModel(weights)
-    sequences = sample_calibration(model, source.tokenizer.bos)
-    found = quantize(*calibrate(weights, model, sequences, grouped=find_grouped(weights)))
-    assert len(found.config.grouped) == 7
-    assert [layer.down_drop for layer in found.layers].count(None) == found.config.layers - 1
-    return found
+    return load_with_groups().quantize()
 
 
 @pytest.fixture(scope="module")
@@ -178,26 +163,36 @@ def test_int8_caches_leave_room_for_longer_contexts(
         assert (largest, rate) == expected, (caches, context)
 
 
-def test_greedy_texts_beside_llama_cpps(source: LoadedModel, tmp_path: Path) -> None:
+def test_greedy_texts_beside_llama_cpps(
+    source: LoadedModel, grouped: QuantizedModel, tmp_path: Path
+) -> None:
     chat = source.prompt_format.chat
     assert chat is not None
     prompts = [chat.encode([Message(USER, text)], source.tokenizer) for text in QUESTIONS]
     theirs = ask("greedy", MODEL, {"prompts": prompts, "count": COUNT}, tmp_path)
-    for prompt, expected in zip(prompts, theirs, strict=True):
-        reference = Reference(source.quantize(), 1, len(prompt) + COUNT)
-        for token in prompt:
-            logits = reference.step([token])[0]
-        for place, token in enumerate(expected):
-            own = int(logits.argmax())
-            if own != token:
-                scale = 2.0**-source.quantize().logit_exponent
-                gap = float(logits[own] - logits[token]) * scale
-                print(f"{place} tokens alike, then {own} for {token}, {gap:.3f} more likely")
-                assert gap < NEAR
-                break
-            logits = reference.step([token])[0]
-        else:
-            print(f"all {len(expected)} tokens alike")
+    for weights, model in (("int8", source.quantize()), ("groups", grouped)):
+        for prompt, expected in zip(prompts, theirs, strict=True):
+            print(f"{weights}: {follow(model, source.tokenizer, prompt, expected)}")
+
+
+def follow(
+    model: QuantizedModel, tokenizer: Tokenizer, prompt: list[int], expected: list[int]
+) -> str:
+    """Says where the model would go on with another token than the expected ones, which then is
+    nearly as likely."""
+    reference = Reference(model, 1, len(prompt) + COUNT)
+    for token in prompt:
+        logits = reference.step([token])[0]
+    for place, token in enumerate(expected):
+        own = int(logits.argmax())
+        if own != token:
+            gap = float(logits[own] - logits[token]) * 2.0**-model.logit_exponent
+            assert gap < NEAR
+            previous = (prompt + expected)[len(prompt) + place - 1]
+            words = [tokenizer.decode(each, previous).decode() for each in (own, token)]
+            return f"{place} tokens alike, then {words[0]!r} for {words[1]!r}, {gap:.3f} larger"
+        logits = reference.step([token])[0]
+    return f"all {len(expected)} tokens alike"
 
 
 def test_what_the_float_of_the_file_says(source: LoadedModel) -> None:

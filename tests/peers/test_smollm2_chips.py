@@ -4,28 +4,24 @@ Needs the model: `python -m host.model get smollm2-135m-instruct`.
 """
 
 import time
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+from host.errors import ModelError
 from host.launch import SimulatedChips, open_cluster
 from host.model.arithmetic import Ints
 from host.model.cache import load_quantized
 from host.model.chat import USER, Message
-from host.model.known_models import KNOWN_MODELS
 from host.model.loading import LoadedModel
 from host.model.reference import Reference
-from host.parallel.parallelism import Parallelism
+from host.parallel.parallelism import ANYWHERE, Parallelism
+from tests.peers.smollm2 import MODEL, QUESTIONS, load_with_groups, skip_without_model
 
 pytestmark = [pytest.mark.verify, pytest.mark.timeout(3600)]
-MODEL = KNOWN_MODELS["smollm2-135m-instruct"].path
 BOARD = "esp32s3-n16r8"
-QUESTIONS = (
-    "What is the capital of France?",
-    "Write two sentences about the sea.",
-    "How do I boil an egg?",
-)
 EXACT, COUNT = 8, 16  # tokens whose logits are compared, and that are generated
 # What can be had with so many boards: the caches of more positions take the weights' place.
 CONTEXT = 64
@@ -40,16 +36,34 @@ class Run(NamedTuple):
     logits: list[Ints]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def model_is_here() -> None:
+    skip_without_model()
+
+
 @pytest.fixture(scope="module")
 def source() -> LoadedModel:
     """Quantized, at the first time in minutes, then from the cache."""
-    if not MODEL.exists():
-        pytest.skip(f"no {MODEL.name}: python -m host.model get {MODEL.stem} fetches it")
     return load_quantized(MODEL)
 
 
 @pytest.fixture(scope="module")
+def grouped() -> LoadedModel:
+    """The same with weights in the groups of the file."""
+    return load_with_groups()
+
+
+@pytest.fixture(scope="module")
 def runs(source: LoadedModel) -> list[Run]:
+    return find_runs(source)
+
+
+@pytest.fixture(scope="module")
+def grouped_runs(grouped: LoadedModel) -> list[Run]:
+    return find_runs(grouped)
+
+
+def find_runs(source: LoadedModel) -> list[Run]:
     """The reference's answers, all at once."""
     chat = source.prompt_format.chat
     assert chat is not None
@@ -73,6 +87,32 @@ def runs(source: LoadedModel) -> list[Run]:
 def test_chips_answer_as_the_reference(
     source: LoadedModel, runs: list[Run], chips: int, weights: str
 ) -> None:
+    assert_same_answers(source, runs, chips, weights)
+
+
+@pytest.mark.parametrize(
+    ("chips", "weights"), [(10, "flash"), (10, "auto"), (9, "flash"), (7, "auto")]
+)
+def test_chips_with_weights_in_groups_answer_as_the_reference(
+    grouped: LoadedModel, grouped_runs: list[Run], chips: int, weights: str
+) -> None:
+    assert_same_answers(grouped, grouped_runs, chips, weights)
+
+
+def test_seven_boards_are_the_fewest_that_hold_it_in_groups(
+    source: LoadedModel, grouped: LoadedModel
+) -> None:
+    """Where int8 takes ten."""
+    for model, fewest in ((grouped, 7), (source, 10)):
+        of = SimulatedChips.alike(fewest, "uart", BOARD, parallelism=None, context=CONTEXT)
+        of = replace(of, weights=ANYWHERE)
+        of.check(model.quantize())
+        with pytest.raises(ModelError):
+            replace(of, count=fewest - 1).check(model.quantize())
+
+
+def assert_same_answers(source: LoadedModel, runs: list[Run], chips: int, weights: str) -> None:
+    """Holds greedy tokens, and the logits of the first, to the reference's; prints speeds."""
     parallelism = Parallelism(weights=weights)
     of = SimulatedChips.alike(chips, "uart", BOARD, parallelism=parallelism, context=CONTEXT)
     begun = time.monotonic()
