@@ -2,7 +2,8 @@
 
 Files of 4 bits a weight (GGUF's Q4_0, Q4_1 and Q4_K) have such groups. They are found in the float
 weights, so that the file's format is of no concern here. A row's unit is the one in which its
-groups' steps and least values, rounded to whole units, are nearest to what they were.
+groups' steps and least values, rounded to whole units, give products nearest to what they were:
+columns with large inputs weigh most.
 """
 
 from __future__ import annotations
@@ -38,9 +39,10 @@ class GroupRows(Rows):
     def __init__(self, weight: NDArray[np.float32], moments: Moments | None = None) -> None:
         self.scale = np.empty(len(weight))
         self.weight = np.empty(weight.shape, np.int16)
+        weights = moments.weigh_columns() if moments else np.ones(weight.shape[1])
         for rows in iterate_blocks(weight):
             wide = weight[rows].astype(np.float64)
-            unit, levels = _choose_levels(wide)
+            unit, levels = _choose_levels(wide, weights)
             self.scale[rows] = unit * 2.0**GROUP_SHIFT
             self.weight[rows] = round_rows(wide / unit[:, None], moments, levels)
         self.largest_norm = bound_norm(self.weight)
@@ -97,28 +99,33 @@ def _find_even(rows: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     return step, first, last, np.where(is_even, count, LEVELS)
 
 
-def _choose_levels(rows: Floats) -> tuple[Floats, Levels]:
+def _choose_levels(rows: Floats, weights: Floats) -> tuple[Floats, Levels]:
     """Returns each row's unit, and in units of it what each of its columns can be.
 
-    Groups without even values get some from their least to their largest weight.
+    Groups without even values get some from their least to their largest weight. weights
+    [columns]: how much the square of a column's error weighs.
     """
-    step, first, last, levels = _find_even(rows)
-    count = np.where(levels < LEVELS, levels, LEVELS - 1)
-    middle, largest = (first + last) / 2, np.maximum(np.abs(first), np.abs(last)).max(axis=1)
+    step, first, last, _ = _find_even(rows)
+    largest = np.maximum(np.abs(first), np.abs(last)).max(axis=1)
     smallest = np.maximum(np.maximum(step.max(axis=1) / MOST_STEP, largest / MOST_LEAST), SMALLEST)
+    groups, weights = (each.reshape(*each.shape[:-1], -1, COLUMNS) for each in (rows, weights))
+    numbers = np.round((groups - first[..., None]) / step[..., None])
+    # Sums over a group's columns, from which follow those of squares for any step and least value.
+    value, number = ((each * weights).sum(axis=-1) for each in (groups, numbers))
+    square, product = ((each * numbers * weights).sum(axis=-1) for each in (numbers, groups))
+    total = weights.sum(axis=-1)
     best: Any = np.full(len(rows), np.inf)
     unit, steps, leasts = np.empty(len(rows)), np.empty_like(step), np.empty_like(step)
     for tried in range(_TRIED):
-        one = smallest * (1 + tried / (2 * _TRIED))
-        whole = np.clip(np.round(step / one[:, None]), 1, MOST_STEP)
-        begin = np.round(middle / one[:, None] - whole * count / 2)
-        begin = np.clip(begin, -MOST_LEAST, MOST_LEAST)
-        # Mean squares of the errors of a group's values: of their middle, and of their step.
-        moved = (begin + whole * count / 2) * one[:, None] - middle
-        wider = whole * one[:, None] - step
-        error = (moved**2 + wider**2 * count * (count + 2) / 12).sum(axis=1)
+        one = (smallest * (1 + tried / (2 * _TRIED)))[:, None]
+        whole = np.clip(np.round(step / one), 1, MOST_STEP)
+        begin = np.clip(np.round((value / one - whole * number) / total), -MOST_LEAST, MOST_LEAST)
+        least, each = begin * one, whole * one
+        # Less the sum of the squares of the values, which is always the same.
+        error = least * (least * total + 2 * (each * number - value))
+        error = (error + each * (each * square - 2 * product)).sum(axis=1)
         better = error < best
-        best[better], unit[better] = error[better], one[better]
+        best[better], unit[better] = error[better], one[better, 0]
         steps[better], leasts[better] = whole[better], begin[better]
     counts = np.minimum((MOST_WEIGHT - leasts) // steps, LEVELS - 1)
     return unit, Levels(*(np.repeat(each, COLUMNS, axis=1) for each in (steps, leasts, counts)))

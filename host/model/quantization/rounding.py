@@ -61,6 +61,13 @@ class Moments:
             chosen = rows[:, columns]
             part += chosen.T @ chosen
 
+    def weigh_columns(self) -> Floats:
+        """Returns how much each column's inputs weigh [columns], above 0: their mean square, and a
+        little of that of all."""
+        found = np.concatenate([moments.diagonal() for _, moments in self._parts])
+        found = np.where(np.isfinite(found), found, 0)
+        return np.asarray(found + max(DAMPING * float(found.mean()), SMALLEST))
+
     def factors(self) -> list[tuple[slice, NDArray[np.integer[Any]], Floats]]:
         """Returns for each part its columns, the order in which to round them, and the upper
         Cholesky factor of the inverse of their moments in that order.
