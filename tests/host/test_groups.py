@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gguf import GGMLQuantizationType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,16 +16,17 @@ from host.model.checkpoint import Checkpoint, Config, quantized_bytes
 from host.model.float_model import FloatModel
 from host.model.groups import COLUMNS, LEVELS, MOST_LEAST, MOST_STEP, MOST_WEIGHT, pack, unpack
 from host.model.quantization.copies import CopiedUnits, choose_copies
-from host.model.quantization.group_rows import GroupRows, find_grouped
+from host.model.quantization.group_rows import GroupRows, _choose_levels, find_grouped
 from host.model.quantization.massive import calibrate
 from host.model.quantization.quantize import quantize, sample_calibration
-from host.model.quantization.rounding import Moments
+from host.model.quantization.rounding import Moments, round_rows
 from host.model.quantized import Linear, QuantizedModel
 from host.model.reference import Reference
 from host.parallel.layers import RowParallelLinear
 from host.parallel.partition import partition
 from host.plan import main as plan_main
 from tests.host.model_files import small_tokenizer, write_gguf
+from tests.host.small_models import write_model
 from tests.host.test_reference import TOKENS, PlainModel
 from tests.host.tiny import random_checkpoint
 
@@ -159,6 +161,22 @@ def test_even_values_of_a_file_are_kept(with_moments: bool) -> None:
     assert rows.input_limit() * rows.largest_norm <= ACCUMULATOR_LIMIT
 
 
+@given(seeds, st.integers(1, 3))
+def test_columns_with_large_inputs_weigh_most(seed: int, spread: int) -> None:
+    random = np.random.default_rng(seed)
+    weight = grouped_checkpoint(seed=seed % 8).w1[0]
+    large = 4.0 ** random.integers(-spread, spread + 1, CONFIG.dim)
+    moments = Moments(CONFIG.dim)
+    moments.add(random.standard_normal((64, CONFIG.dim)) * large)
+    weights = moments.weigh_columns()
+    errors = []
+    for chosen in (weights, np.ones(CONFIG.dim)):
+        unit, levels = _choose_levels(weight.astype(float), chosen)
+        kept = round_rows(weight / unit[:, None], None, levels) * unit[:, None]
+        errors.append((np.square(kept - weight) * weights).sum())
+    assert errors[0] < errors[1]
+
+
 def test_only_matrices_in_groups_are_found() -> None:
     checkpoint = grouped_checkpoint()
     assert find_grouped(checkpoint) == frozenset(MATRICES)
@@ -247,12 +265,19 @@ def test_the_command_keeps_groups(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert said in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize("kind", ["F32", "F16", "Q5_0", "Q8_0", "folder", "llama2c"])
 def test_a_model_without_groups_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = replace(CONFIG, vocab_size=len(small_tokenizer().pieces))
-    path = write_gguf(random_checkpoint(config), tmp_path / "m.gguf", small_tokenizer())
+    if kind in ("folder", "llama2c"):
+        path = write_model(kind, tmp_path, config)
+    else:
+        of = GGMLQuantizationType[kind]
+        checkpoint = random_checkpoint(config)
+        path = write_gguf(checkpoint, tmp_path / "m.gguf", small_tokenizer(), of)
     output = tmp_path / "m.q"
     assert main(["quantize", str(path), "-o", str(output), "--weights", "groups"]) == 1
-    assert capsys.readouterr().err.startswith(f"error: {path}: has no matrix in groups of 4 bits")
-    assert not output.exists()
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {path}: has no matrix in groups of 4 bits")
+    assert printed.count("\n") == 1 and not output.exists()

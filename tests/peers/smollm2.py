@@ -30,7 +30,7 @@ def load_with_groups() -> LoadedModel:
     path = cache_folder("models") / f"{MODEL.stem}-groups-{cache.quantizer_digest()[:16]}.model"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        assert main(["quantize", str(MODEL), str(path), "--weights", "groups"]) == 0
+        assert main(["quantize", str(MODEL), "-o", str(path), "--weights", "groups"]) == 0
     found = loading.load_model(path)
     assert len(found.quantize().config.grouped) == 7
     drops = [layer.down_drop for layer in found.quantize().layers]
