@@ -110,11 +110,12 @@ def costs(source: LoadedModel, grouped: QuantizedModel) -> dict[str, Quality]:
     """What quantization costs on prose, and on text that the model makes, with KV caches of int16
     and of int8, and with weights in groups."""
     model = FloatModel(loading.load_weights(MODEL))
-    prose = read_texts(PROSE, source.tokenizer, model)
-    made = sample_sequences(model, 4, 96, 5, source.tokenizer.bos)
+    prose = read_texts(PROSE, source.tokenizer, model)  # neither half served to calibrate
+    made = sample_sequences(model, 16, 96, 5, source.tokenizer.bos)
+    texts = {"prose": np.concatenate([prose.calibration, prose.held_out]), "made": made}
     found = {}
     for caches, quantized in forms_of(source, grouped).items():
-        for text, sequences in (("prose", prose.held_out[:4]), ("made", made)):
+        for text, sequences in texts.items():
             name = f"{text}, {caches} caches"
             found[name] = measure_quality(model, quantized, sequences, lambda: None)
             print(f"{name}: {found[name]}, {found[name].change:+.3%}")
