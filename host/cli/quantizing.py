@@ -89,14 +89,16 @@ def quantize_to_file(
         grouped: frozenset[str] = frozenset()
         if kept == GROUPS:
             grouped = _find_grouped(path, weights, begin("looking for groups", config.layers))
-        model = FloatModel(weights)
+        with naming(path):
+            model = FloatModel(weights)
         if text:
             texts = read_texts(text, tokens, model)
         else:
             length = min(CALIBRATION_LENGTH, config.context)
             texts = sample_texts(tokens, model, begin("sampling texts", 2 * (length - 1)))
-        form, ranges, rows = calibrate(weights, model, texts.calibration, begin, grouped)
-        result = quantize(form, ranges, rows, begin("quantizing", config.layers))
+        with naming(path):
+            form, ranges, rows = calibrate(weights, model, texts.calibration, begin, grouped)
+            result = quantize(form, ranges, rows, begin("quantizing", config.layers))
         if kv == INT8:
             result = narrow_caches(result)
         steps = texts.held_out.shape[1] - 1

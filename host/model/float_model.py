@@ -251,7 +251,8 @@ class FloatModel:
         observe("gate", index, gate)
         up = _times(normed, layer["w3"])
         observe("up", index, up)
-        hidden = gate / (1.0 + np.exp(-gate)) * up
+        with np.errstate(over="ignore"):  # divided by infinity, it is 0 as it should be
+            hidden = gate / (1.0 + np.exp(-gate)) * up
         observe("hidden", index, hidden)
         return _times(hidden, layer["w2"])
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from host.model.arithmetic import INT16_LIMIT
-from host.model.checkpoint import Config, FloatArray
+from host.model.checkpoint import Config, FloatArray, check_weight
 from host.model.quantization.scales import Rows
 
 # In any row that is not all zeros the largest weight is 127; the largest input is INT16_LIMIT.
@@ -36,11 +36,12 @@ class Outline:
     accumulator_bits: int = LEAST_BITS
 
 
-def count_bits(matrices: Iterable[FloatArray]) -> int:
-    """Returns the bits of the widest sum that these matrices [rows, columns] can have: a lower
-    bound for their model."""
+def count_bits(matrices: Iterable[tuple[str, FloatArray]]) -> int:
+    """Returns the bits of the widest sum that these matrices [rows, columns], each with its name,
+    can have: a lower bound for their model. Raises ModelError for one that is not finite."""
     found = LEAST_BITS
-    for matrix in matrices:
+    for name, matrix in matrices:
+        check_weight(name, matrix, matrix.shape)
         rows = Rows(matrix)
         found = max(found, (rows.largest_norm * rows.input_limit()).bit_length() + 1)
     return found

@@ -4,8 +4,15 @@ import math
 
 import numpy as np
 
-from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT, RESIDUAL_LIMIT, Gain
+from host.model.arithmetic import (
+    ACCUMULATOR_LIMIT,
+    INT16_LIMIT,
+    RESIDUAL_LIMIT,
+    Gain,
+    grouped_matvec,
+)
 from host.model.checkpoint import Checkpoint
+from host.model.groups import pack
 from host.model.quantized import Linear, QuantizedLayer, QuantizedModel
 
 
@@ -21,10 +28,20 @@ def inputs(layer: QuantizedLayer) -> list[tuple[Linear, int]]:
 
 def assert_linear(linear: Linear, limit: int) -> None:
     weight, (multiplier, shift) = linear.weight, linear.rescale
-    assert weight.dtype == np.int8
-    assert np.abs(weight.astype(int)).max() <= 127
+    if weight.dtype == np.int16:
+        pack(weight.astype(np.int16, copy=False))  # raises ValueError for other weights
+    else:
+        assert weight.dtype == np.int8
+        assert np.abs(weight.astype(int)).max() <= 127
     assert 0 < limit <= INT16_LIMIT
-    assert np.abs(weight.astype(int)).sum(axis=1).max() * limit <= ACCUMULATOR_LIMIT
+    # The largest sum of each row: that of the signs of its weights.
+    rows = np.abs(weight.astype(np.int64))
+    largest = (
+        grouped_matvec(rows.astype(np.int16), np.full((1, rows.shape[1]), limit))
+        if weight.dtype == np.int16
+        else rows.sum(axis=1) * limit
+    )
+    assert largest.max() <= ACCUMULATOR_LIMIT
     assert multiplier.shape == weight.shape[:1]
     assert multiplier.min() >= 0
     assert multiplier.max() < 1 << 15
@@ -60,6 +77,8 @@ def assert_limits(model: QuantizedModel) -> None:
         assert 0 <= layer.score_shift <= 30
         assert 0 <= layer.index_shift <= 30
         assert 1 <= layer.product_shift <= 30
+        for drop in (layer.o_drop, layer.down_drop):
+            assert drop is None or 1 <= drop <= 30
 
 
 def gain_unit(gain: Gain, weight: np.ndarray) -> float:

@@ -18,7 +18,6 @@ from tests.host.random_models import checkpoints
 from tests.host.tiny import TINY, random_checkpoint
 
 
-@pytest.mark.filterwarnings("ignore:overflow encountered in exp")  # gates below -700
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(checkpoints())
 def test_every_limit_holds_or_the_model_is_refused(checkpoint: Checkpoint) -> None:
@@ -88,7 +87,6 @@ def test_long_rows_take_bits_from_their_inputs() -> None:
         assert limit == 14091
 
 
-@pytest.mark.filterwarnings("ignore:overflow encountered in exp")
 @pytest.mark.parametrize(
     ("name", "message"),
     [

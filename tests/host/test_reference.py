@@ -153,7 +153,6 @@ def test_heads_narrower_and_wider_than_the_residual_stream(head_dim: int) -> Non
     np.testing.assert_allclose(logits * 2.0**-model.logit_exponent, floats, atol=0.15)
 
 
-@pytest.mark.filterwarnings("ignore:overflow encountered in exp")
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     checkpoints(configs((2, 6, 8, 16), largest_hidden=90)),

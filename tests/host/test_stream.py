@@ -55,6 +55,19 @@ def test_bounds_hold_for_all_sums_of_a_scale() -> None:
     assert fit_stream([12, 12, 12, 7, 7], [12, 5, 15, 9, 6]) == [5, 5, 5, 5, 5]
 
 
+@given(st.integers(1, 4), st.data())
+def test_no_sum_loses_more_bits_than_a_kernel_can_shift(layers: int, data: st.DataObject) -> None:
+    """Whatever the sums of layers allow, and however much larger the stream gets."""
+    magnitudes = [10.0 ** data.draw(st.integers(-12, 36)) for _ in range(1 + 2 * layers)]
+    config, ranges = ranges_of(magnitudes)
+    wanted = choose_stream(config, ranges)
+    bounds = [wanted[0], *(data.draw(st.integers(-99, 60)) for _ in magnitudes[1:])]
+    stream = fit_stream(wanted, bounds)
+    assert all(0 <= a - b <= 30 for a, b in pairwise(stream))
+    for exponent, most in zip(stream, map(min, wanted, bounds), strict=True):
+        assert exponent <= most
+
+
 @pytest.mark.parametrize("change", range(1, 5))
 def test_logits_equal_those_of_registers_and_are_near_to_floats(change: int) -> None:
     model = coarsened_model(change=change)

@@ -48,8 +48,11 @@ class GgufModel:
     def outline(self) -> Outline:
         """Returns the outline of the model, from the header and one layer's matrices."""
         config, names = self._config, self.architecture().gguf_names()
-        sampled = (names[weight].format(layer=0) for weight in ("wo", "w2"))
-        return Outline(config, count_bits(map(self._tensor, sampled)))
+        sampled = (
+            (f"{weight} of layer 0", self._tensor(names[weight].format(layer=0)))
+            for weight in ("wo", "w2")
+        )
+        return Outline(config, count_bits(sampled))
 
     def tokenizer(self, vocab_size: int) -> Tokenizer:
         """Returns the tokenizer in the file, for a model with `vocab_size` tokens."""
@@ -133,7 +136,8 @@ def _dequantize(tensor: ReaderTensor) -> FloatArray:
     from gguf.quants import dequantize
 
     try:
-        values = dequantize(tensor.data, tensor.tensor_type)
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused
+            values = dequantize(tensor.data, tensor.tensor_type)
     except NotImplementedError:
         raise ModelError(
             f"tensor {tensor.name} holds {tensor.tensor_type.name}, which is not supported"

@@ -47,8 +47,11 @@ class HuggingFaceModel:
         """Returns the outline of the model, from config.json, the shapes of all tensors, and one
         layer's matrices."""
         config, names = self._config, self.architecture().huggingface_names()
-        sampled = (names[weight].format(layer=0) for weight in ("wo", "w2"))
-        return Outline(config, count_bits(map(self._tensors.tensor, sampled)))
+        sampled = (
+            (f"{weight} of layer 0", self._tensors.tensor(names[weight].format(layer=0)))
+            for weight in ("wo", "w2")
+        )
+        return Outline(config, count_bits(sampled))
 
     def tokenizer(self, vocab_size: int) -> HuggingFaceTokenizer:
         """Returns the tokenizer in the folder, for a model with `vocab_size` tokens."""

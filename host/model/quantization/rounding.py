@@ -54,12 +54,14 @@ class Moments:
 
     def add(self, inputs: Floats) -> None:
         """Takes in inputs [..., columns]."""
-        rows = inputs.reshape(-1, inputs.shape[-1]).astype(np.float32)
+        with np.errstate(over="ignore"):
+            rows = inputs.reshape(-1, inputs.shape[-1]).astype(np.float32)
         self._seen += len(rows)
         self._factors.clear()
         for columns, part in self._parts:
             chosen = rows[:, columns]
-            part += chosen.T @ chosen
+            with np.errstate(over="ignore", invalid="ignore"):  # _factor takes care of these
+                part += chosen.T @ chosen
 
     def weigh_columns(self) -> Floats:
         """Returns how much each column's inputs weigh [columns], above 0: their mean square, and a

@@ -58,9 +58,9 @@ def choose_stream(config: Config, ranges: Ranges) -> list[int]:
 
 def fit_stream(wanted: Sequence[int], bounds: Sequence[int]) -> list[int]:
     """Returns `wanted` exponents, each as much lower as the bounds [1 + 2 * layers] demand of any
-    sum that has the same; none is above those before it."""
+    sum that has the same; none is above those before it, nor more than MAX_SHIFT below."""
     least = dict(zip(wanted, wanted, strict=True))
     for exponent, bound in zip(wanted, bounds, strict=True):
         least[exponent] = min(least[exponent], bound)
     fitted = np.minimum.accumulate([least[exponent] for exponent in wanted])
-    return [int(exponent) for exponent in fitted]
+    return [int(exponent) for exponent in np.minimum(fitted, fitted[-1] + MAX_SHIFT)]
