@@ -42,16 +42,41 @@ class ShardReader:
         assert self.at % 2 == 0
         return np.frombuffer(self.bytes(2 * count), "<u2").astype(int)
 
-    def matrix(self, rows: int, columns: int) -> np.ndarray:
-        """int8-valued [rows, columns], as the header's columns say that it is stored."""
+    @property
+    def alignment(self) -> int:
+        """Of multipliers, and of matrices behind them."""
+        return 16 if "weights" in self.header else self.header["columns"]
+
+    def matrix(self, rows: int, columns: int, part: int) -> np.ndarray:
+        """Weights [rows, columns], as the header's columns say that they are stored; part: 5 for
+        q, k and v, 6 for o, 7 for gate and up, 8 for down, 10 for the vocabulary's."""
         padding, block = self.header["columns"], self.header.get("block", 0)
         if rows == 0 or columns == 0:
             return np.zeros((rows, columns), int)
+        if part in self.header.get("weights", ()):
+            return self.matrix_in_groups(rows, columns, block)
         if block:
             whole = self.matrix_in_flash(rows, columns, padding, block)
             self.fill(4)
             return whole
-        return self.stored(rows, columns, padding)
+        whole = self.stored(rows, columns, padding)
+        self.fill(self.alignment)
+        return whole
+
+    def matrix_in_groups(self, rows: int, columns: int, block: int) -> np.ndarray:
+        """As many rows at a time as go into a block, if there is one."""
+        at_once = min(block // 16 * 16 // (columns // 32 * 18), 256) if block else rows
+        counts = [min(at_once, rows - row) for row in range(0, rows, at_once)]
+        return np.vstack([self.stored_groups(count, columns // 32) for count in counts])
+
+    def stored_groups(self, rows: int, groups: int) -> np.ndarray:
+        """Weights [rows, 32 * groups], of which each is the integer step * number + least."""
+        words = np.frombuffer(self.bytes(16 * rows * groups), "<u2").reshape(rows, groups, 8)
+        numbers = [words.astype(int) >> 4 * place & 15 for place in range(4)]
+        parts = np.frombuffer(self.bytes(2 * rows * groups), "<i2").reshape(rows, groups, 1)
+        self.fill(16)
+        weights = np.concatenate(numbers, axis=2) * (parts & 63) + (parts >> 6)
+        return weights.reshape(rows, 32 * groups)
 
     def matrix_in_flash(self, rows: int, columns: int, padding: int, block: int) -> np.ndarray:
         """A matrix of as many rows at a time as go into a block, where that makes a difference."""
@@ -99,18 +124,21 @@ class ShardReader:
         assert self.bytes((self.origin - self.at) % size).strip(b"\0") == b""
 
 
+UNKNOWN = 9999  # which is no weight
+
+
 class Merged:
     """Matrices put together from shards; every element must be given, and always the same."""
 
     def __init__(self, linear: Linear) -> None:
         self.linear = linear
-        self.weight = np.full(linear.weight.shape, 999)
+        self.weight = np.full(linear.weight.shape, UNKNOWN)
         self.multiplier = np.full(len(linear.weight), 99999)
         self.given = np.zeros(linear.weight.shape, int)
 
     def put(self, rows: Any, columns: Any, part: np.ndarray) -> None:
         place = np.ix_(rows, columns)
-        assert ((self.weight[place] == 999) | (self.weight[place] == part)).all()
+        assert ((self.weight[place] == UNKNOWN) | (self.weight[place] == part)).all()
         self.weight[place] = part
         self.given[place] += 1
 
@@ -163,7 +191,7 @@ class Merger:
             assert_gain(reader.u16(dim), self.model.final_gain)
         reader.begin()
         self.classifier.multiplier[shard.rows] = reader.u16(len(shard.rows))
-        reader.fill(self.padding)
+        reader.fill(reader.alignment)
         if in_flash:
             places.append(reader.place())
             reader.origin = 0
@@ -172,7 +200,7 @@ class Merger:
                 assert reader.at == places[index]
                 self.read_matrices(reader, index, shard)
             assert reader.at == places[-1]
-        self.classifier.put(shard.rows, range(dim), reader.matrix(len(shard.rows), dim))
+        self.classifier.put(shard.rows, range(dim), reader.matrix(len(shard.rows), dim, 10))
         reader.fill(4)
         assert reader.file[reader.at :] == hashlib.sha256(reader.file[: reader.at]).digest()
 
@@ -184,19 +212,20 @@ class Merger:
         rows = {"q": q, "k": kv, "v": kv, "gate": shard.units, "up": shard.units}
         for name, own in rows.items():
             layer[name].multiplier[own] = reader.u16(len(own))
-        reader.fill(self.padding)
+        reader.fill(reader.alignment)
 
     def read_matrices(self, reader: ShardReader, index: int, shard: Shard) -> None:
         layer, dim, size = self.layers[index], self.model.config.dim, self.model.config.head_dim
         q, kv = head_rows(shard.heads, size), head_rows(shard.kv_heads, size)
-        stacked = reader.matrix(len(q) + 2 * len(kv), dim)
+        stacked = reader.matrix(len(q) + 2 * len(kv), dim, 5)
         for name, part in zip("qkv", np.split(stacked, [len(q), len(q) + len(kv)]), strict=True):
             layer[name].put(q if name == "q" else kv, range(dim), part)
-        layer["o"].put(range(dim), q, reader.matrix(dim, len(q)))
-        stacked = reader.matrix(2 * len(shard.units), dim)
+        layer["o"].put(range(dim), q, reader.matrix(dim, len(q), 6))
+        stacked = reader.matrix(2 * len(shard.units), dim, 7)
         for name, part in zip(("gate", "up"), np.split(stacked, 2), strict=True):
             layer[name].put(shard.units, range(dim), part)
-        layer["down"].put(range(dim), shard.units, reader.matrix(dim, len(shard.units)))
+        down = reader.matrix(dim, len(shard.units), 8)
+        layer["down"].put(range(dim), shard.units, down)
 
     def read_norms(self, reader: ShardReader, index: int) -> None:
         dim, plain = self.model.config.dim, self.model.layers[index]
@@ -225,6 +254,10 @@ class Merger:
         if plan.block(shard.chip):
             header = dict(header)
             assert header.pop("block") == plan.block(shard.chip)
+        if grouped := config.grouped:
+            header = dict(header)
+            names = {5: "wq", 6: "wo", 7: "w1", 8: "w2"}
+            assert header.pop("weights") == [part for part in names if names[part] in grouped]
         assert {name: header[name] for name in expected} == expected
         assert tuple(header) == HEADER
         assert set(header) == {*expected, "bits", "layers"}
@@ -233,6 +266,8 @@ class Merger:
         for layer in model.layers:
             for linear, limit in ((layer.o, layer.v_limit), (layer.down, layer.hidden_limit)):
                 widest = np.abs(linear.weight.astype(int)).sum(axis=1).max() * limit
+                if linear.weight.dtype == np.int16:
+                    widest //= 4
                 assert widest < 1 << (header["bits"] - 1)
 
     def assert_whole(self, kv_times: int) -> None:

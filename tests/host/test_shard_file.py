@@ -17,6 +17,7 @@ from host.model.quantization.quantize import quantize
 from host.parallel.parallelism import REDUCERS
 from tests.host.random_models import configs
 from tests.host.shard_reader import NUMBERS, ShardReader, assert_merges, head_rows
+from tests.host.test_groups import grouped_checkpoint, grouped_model
 from tests.host.tiny import TINY, random_checkpoint
 from tests.plans import tensor_plan
 
@@ -40,6 +41,31 @@ def test_the_shards_of_any_model_are_the_model(
     config: Config, chips: int, shared: bool, reduce: str, padding: int, flash: int
 ) -> None:
     assert_merges(quantize(random_checkpoint(config, shared)), chips, reduce, padding, flash)
+
+
+@settings(deadline=None, max_examples=6)
+@given(
+    st.tuples(*[st.integers(1, 3)] * 3, st.sampled_from((16, 32, 96)), st.integers(1, 9)),
+    st.sets(st.sampled_from(("wq", "wo", "w1", "w2"))),
+    st.integers(1, 20),
+    st.sampled_from(REDUCERS),
+    st.sampled_from((1, 4, 16)),
+    st.sampled_from((0, 1 << 24)),
+)
+def test_the_shards_of_a_model_in_groups_are_the_model(
+    sizes: tuple[int, ...], kept: set[str], chips: int, reduce: str, padding: int, flash: int
+) -> None:
+    """Whichever matrices the file has in groups, and where others come between them."""
+    kv_heads, group, dim, head_dim, units = sizes
+    heads = kv_heads * group * 2
+    config = Config(
+        32 * dim, 32 * units, 2, heads, kv_heads, 40, 16, head_dim=head_dim
+    )
+    checkpoint = grouped_checkpoint(config)
+    others = random_checkpoint(config, seed=7)
+    for name in {"wq", "wo", "w1", "w2"} - kept:
+        getattr(checkpoint, name)[:] = getattr(others, name)
+    assert_merges(grouped_model(checkpoint), chips, reduce, padding, flash)
 
 
 @pytest.mark.parametrize("padding", [4, 16])
