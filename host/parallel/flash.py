@@ -148,8 +148,8 @@ def flash_bytes(config: Config, sizes: LocalSizes, rows: int, padding: int) -> i
         return (matrix_bytes(count, columns, padding, block) for count, columns in matrices)
 
     layer = sum(sizes_of(matrices_of_layer(config, sizes)))
-    multipliers = 2 * (sizes.q_size + 2 * sizes.kv_size + 2 * sizes.intermediate) + padding
-    multipliers += PLACE_SIZE
+    multipliers = 2 * (sizes.q_size + 2 * sizes.kv_size + 2 * sizes.intermediate)
+    multipliers += VECTORS + PLACE_SIZE  # padded to a multiple of that at most
     norms = 8 * config.dim
     layers = config.layers * (layer + multipliers + norms + _HEAD_LAYER)
     vocabulary = sum(sizes_of(((rows, config.dim),))) + 2 * rows

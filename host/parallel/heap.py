@@ -101,6 +101,12 @@ def weight_bytes(config: Config, sizes: LocalSizes, rows: int, block: int = 0) -
     return attention + sizes.intermediate * unit_bytes(config) + rows * row_bytes(config)
 
 
+def alignment(config: Config, padding: int) -> int:
+    """Returns the bytes of which multipliers, and matrices behind them, take multiples; padding:
+    that of matrices (protocol/shard_layout.py)."""
+    return VECTORS if config.groups else padding
+
+
 def padding_bytes(
     config: Config, layers: int, sizes: LocalSizes, rows: int, padding: int
 ) -> int:
@@ -119,8 +125,8 @@ def padding_bytes(
     dim, units = config.dim, sizes.intermediate
     layer = more("wq", sizes.q_size + 2 * sizes.kv_size, dim) + more("wo", dim, sizes.q_size)
     layer += more("w1", 2 * units, dim) + more("w2", dim, units)
-    # Each matrix, and the offset of the first, is padded to a multiple of the padding too.
-    apart = VECTORS if config.groups else padding
+    # Each matrix, and the offset of the first, is padded too.
+    apart = alignment(config, padding)
     return layers * (layer + 5 * apart) + more("classifier", rows, dim) + 2 * apart
 
 

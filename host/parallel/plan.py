@@ -14,7 +14,13 @@ from host.model.outline import Divisible
 from host.model.sampling import count_candidates
 from host.parallel.assignment import LocalSizes
 from host.parallel.flash import ahead_bytes, chunk_bytes, flash_bytes, resident_entries
-from host.parallel.heap import MAPPED_CODE, SIXTH_STRINGS, HeapNeed, padding_bytes
+from host.parallel.heap import (
+    MAPPED_CODE,
+    SIXTH_STRINGS,
+    HeapNeed,
+    alignment,
+    padding_bytes,
+)
 from host.parallel.parallelism import ALL_REDUCED, FLASH_MAPPED, Link, Parallelism
 from host.parallel.shape import Shape
 from host.parallel.synchronization import Synchronization, Widths
@@ -167,7 +173,8 @@ class Plan:
         """Returns the bytes of heap, besides heap_need, that padding of a chip's matrices
         takes."""
         if self.block(shard.chip):
-            return (self.config.layers + 1) * padding  # only multipliers are padded
+            # Only multipliers are padded.
+            return (self.config.layers + 1) * alignment(self.config, padding)
         sizes, stage = self.local_sizes(shard), self.stage_of(shard.chip)
         size = padding_bytes(self.config, len(stage.layers), sizes, len(shard.rows), padding)
         return size + self.strategy.rounding_bytes(stage.shape, padding)

@@ -28,6 +28,7 @@ class ShardReader:
 
     def __init__(self, file: bytes) -> None:
         self.file, self.at = file, 0
+        self.filled = 0  # bytes of padding so far
         magic, self.version, zero, length = struct.unpack("<8sHHI", self.bytes(16))
         assert (magic, zero) == (b"FEDSHARD", 0)
         assert length % 4 == 0
@@ -121,7 +122,9 @@ class ShardReader:
 
     def fill(self, size: int) -> None:
         """Nothing up to a multiple of a size."""
-        assert self.bytes((self.origin - self.at) % size).strip(b"\0") == b""
+        count = (self.origin - self.at) % size
+        self.filled += count
+        assert self.bytes(count).strip(b"\0") == b""
 
 
 UNKNOWN = 9999  # which is no weight
@@ -194,6 +197,7 @@ class Merger:
         reader.fill(reader.alignment)
         if in_flash:
             places.append(reader.place())
+            assert reader.filled <= plan.filling(shard, self.padding)
             reader.origin = 0
             reader.fill(16)
             for index in range(len(self.layers)):

@@ -1,5 +1,7 @@
 """Plans in which chips exchange activations: what each finishes, what that takes, when it pays."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from host.errors import ModelError, ParallelError
 from host.hardware.boards import load
 from host.model.arithmetic import add_residual
 from host.model.checkpoint import Config
+from host.model.outline import Outline
 from host.model.quantization.quantize import quantize
 from host.parallel.boards import BoardSet
 from host.parallel.cost.latency import LatencyModel
@@ -97,6 +100,16 @@ def test_what_is_dealt_fits_as_it_is_settled(narrow, chips, heap_kb, on_air):
         sizes, rows = plan.local_sizes(shard), len(shard.rows)
         bound = plan.strategy.heap_need(plan.shape, shard.chip, sizes, rows)
         assert plan.heap_need(shard).total <= bound.total <= usable_heap(heap)
+
+
+@pytest.mark.parametrize("chips", [2, 3, 7, 20])
+def test_chips_with_few_groups_of_units_leave_some_without_any(chips: int) -> None:
+    """Fewer groups than chips: none is refused for a part that is less than a group."""
+    config = replace(NARROW, dim=32, hidden_dim=64, groups="w2")
+    plan = partition(Outline(config), chips, parallelism=ALL_GATHER)
+    counts = [len(shard.units) for shard in plan.shards]
+    assert sorted(counts)[-2:] == [32, 32] and sum(counts) == 64
+    assert plan.strategy.longest_part(plan.shape) >= 32
 
 
 def test_bytes_do_not_grow_with_chips_and_are_a_quarter_for_ten(wide):

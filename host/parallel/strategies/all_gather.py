@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from host.errors import ModelError
 from host.model.checkpoint import Config
+from host.model.groups import COLUMNS
 from host.model.outline import Divisible
 from host.parallel.assignment import LocalSizes, blocks, level
 from host.parallel.distribution import distribute_evenly
@@ -91,8 +92,10 @@ class AllGather(AllReduce):
         return RESIDUAL_BITS
 
     def most_units(self, shape: Shape) -> int:
-        even = -(-shape.config.hidden_dim // shape.chips)
-        return min(shape.config.hidden_dim, _MOST_SHARES * even)
+        most = _MOST_SHARES * -(-shape.config.hidden_dim // shape.chips)
+        if "w2" in shape.config.grouped:
+            most += -most % COLUMNS  # as distribution.distribute gives them
+        return min(shape.config.hidden_dim, most)
 
     def most_elements(self, shape: Shape) -> int:
         """Returns the most elements of the residual stream that a chip finishes."""
