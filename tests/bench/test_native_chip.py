@@ -24,7 +24,15 @@ from host.hardware.kernels import PASSES
 from host.model.loading import load_model
 from host.model.tokenizers.bpe import BOS
 from host.parallel import flash
-from host.parallel.parallelism import FLASH, FLASH_MAPPED, HEAP, UART, Link, Parallelism
+from host.parallel.parallelism import (
+    ALL_GATHERED,
+    FLASH,
+    FLASH_MAPPED,
+    HEAP,
+    UART,
+    Link,
+    Parallelism,
+)
 from host.parallel.partition import partition
 from host.wire.framing import decode_frame, encode_frame
 from host.wire.payloads import encode_compute, encode_compute_runs
@@ -40,6 +48,7 @@ from protocol.messages import (
     POSITION,
     SEQUENCE_ID,
 )
+from tests.host.test_groups import grouped_checkpoint, grouped_model
 from tests.simulation.launch import REPOSITORY
 
 # Column counts and head sizes of the shipped model, stories260K, stories15M and SmolLM2-135M, on
@@ -205,6 +214,24 @@ def test_mapped_weights_take_no_more_than_those_in_the_heap(
     )
     assert [run.answer for run in refused] == answers[HEAP]
     assert emulator.started == "no programs: weights are read in blocks"
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("grouped", [False, True], ids=["int8", "groups"])
+def test_programs_of_mapped_weights_prove_right_where_chips_all_gather(
+    qemu: Path, monkeypatch: pytest.MonkeyPatch, grouped: bool
+) -> None:
+    """At the start, in every layer; a wrong one would be told, and not be run."""
+    monkeypatch.setattr(flash, "BLOCK", 512)
+    model = load_model(bounds.SHIPPED).quantize()
+    if grouped:
+        model = grouped_model(grouped_checkpoint())
+    parallelism = Parallelism(reduce="chips", exchange=ALL_GATHERED, weights=FLASH_MAPPED)
+    plan = partition(model, 2, parallelism=parallelism, link=UART, flash=(1 << 22,) * 2)
+    emulator = Emulator(qemu, RV32IM)
+    for unmapped, why in (("", ""), ("so", "no programs: weights are read in blocks")):
+        emulator.runs(model, plan, plan.shards[0], [Record(b"", measured=True)], unmapped=unmapped)
+        assert emulator.started == why
 
 
 @pytest.mark.verify

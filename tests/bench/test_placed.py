@@ -80,6 +80,15 @@ def test_machine_code_takes_matrices_from_where_they_are(text, places, kernels, 
     check_answers(text, CHIPS, places, kernels, monkeypatch)
 
 
+@pytest.mark.verify
+def test_so_does_that_of_a_layer_of_smollm2_on_nine_chips(monkeypatch):
+    """With blocks of 13 rows of 576 columns, as on boards."""
+    config = Config(576, 1536, 1, 9, 3, 512, 16)
+    model = quantize(as_checkpoint(config, draw_weights(config, 5, {"classifier": 4.0})))
+    text = model, *record(model, [1], POSITION + 1)
+    check_answers(text, 9, "both", PIE, monkeypatch)
+
+
 @pytest.mark.parametrize("kernels", NATIVE_SETS, ids=lambda kernels: kernels.name)
 def test_so_does_that_of_weights_in_groups(kernels, monkeypatch):
     """Whose blocks are matrices by themselves on all processors."""
