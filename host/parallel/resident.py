@@ -14,7 +14,8 @@ from host.parallel.plan import Plan, Shard
 from protocol.shard_layout import VECTORS
 
 # The fewest bytes of heap that are filled with weights from flash: fewer save too little, and are
-# better left for transient objects; and the bytes lost between such large buffers.
+# better left for transient objects; and the bytes lost between such large buffers, which have room
+# for small objects, also those of native exchanges (firmware/compute/exchange_blocks.py).
 _LEAST_RESIDENT, _BETWEEN = 1 << 19, 1 << 17
 _FILLED = 20  # bytes that padding adds to a row at most
 

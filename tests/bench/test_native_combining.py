@@ -3,6 +3,7 @@ without, whatever comes."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from bench import bounds
 from bench.combining_chip import CombiningBench
-from bench.emulated_chip import Emulator, Record
+from bench.emulated_chip import Emulator, Record, radio_frames
 from bench.recording import SESSION_KEY, requests
 from host.build.machine_code.registry import RV32IM, KernelSet
 from host.model.loading import load_model
@@ -49,11 +50,13 @@ _CHIPS, _TOKENS, _READ = 3, 2, 256
 _BLOCK = 512  # bytes: with larger ones each matrix would be one block
 
 
-def plan_of(model: QuantizedModel, weights: str, is_signed: bool = False) -> Plan:
+def plan_of(
+    model: QuantizedModel, weights: str, is_signed: bool = False, mtu: int | None = None
+) -> Plan:
     """Chips that add up, with weights in their heaps or in flash."""
     return partition(
         model, _CHIPS, parallelism=Parallelism(reduce="chips", weights=weights),
-        link=Link("uart", "pins", None, is_signed),
+        link=Link("espnow" if mtu else "uart", "pins", mtu, is_signed),
         flash=() if weights == HEAP else (1 << 22,) * _CHIPS,
     )  # fmt: skip
 
@@ -70,14 +73,20 @@ class Senders:
     def line(
         self, frame: bytes, changes: dict[int, int] | None = None, forged: bool = False
     ) -> bytes:
-        """The frame with other fields, as it is on the line; forged: under another key."""
+        """The frame as `made` has it, as it is on the line."""
+        return encode_frame(self.made(frame, changes, forged))
+
+    def made(
+        self, frame: bytes, changes: dict[int, int] | None = None, forged: bool = False
+    ) -> bytes:
+        """The frame with other fields; forged: under another key."""
         made = bytearray(frame) + bytes(TRAILER_SIZE[3])
         for place, value in (changes or {}).items():
             made[place] = value & 0xFF
         signer = self._forger if forged else self._signers[made[SRC]]
         made[VERSION] = 3 if signer else 2
         size = append_trailer(made, made[LENGTH] | made[LENGTH + 1] << 8, signer)
-        return encode_frame(bytes(made[:size]))
+        return bytes(made[:size])
 
 
 def frames_of(bench: CombiningBench, plan: Plan, sequence: int) -> list[bytes]:
@@ -180,3 +189,59 @@ def test_whatever_comes_is_combined_as_without_native_kernels(
         if (frame := decode_frame(encoded)) and frame[DST] == HOST
     ]
     assert len(answers) >= 2 * _TOKENS
+
+
+def on_air(
+    frames: list[bytes], senders: Senders, random: np.random.Generator
+) -> list[Record]:
+    """What comes to a gateway: STEPs on its line, contributions on the air, some of them forged,
+    damaged or twice."""
+    records: list[Record] = []
+    for frame in frames:
+        if frame[TYPE] == STEP:
+            records.append(Record(senders.line(frame)))
+            continue
+        came = [senders.made(frame)]
+        match random.integers(9):
+            case 0:
+                came.insert(0, senders.made(frame, forged=True))
+            case 1:
+                damaged = bytearray(came[0])
+                damaged[random.integers(len(damaged))] ^= 1 << random.integers(8)
+                came.insert(0, bytes(damaged))
+            case 2:
+                came *= 2
+            case 3:
+                came.append(senders.made(frame))
+        # A gateway takes one in a poll.
+        records += [Record(radio_frames([each]), on_radio=True) for each in came]
+    return records
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("key", [b"", SESSION_KEY], ids=["version 2", "version 3"])
+@pytest.mark.parametrize("weights", [HEAP, FLASH])
+def test_a_gateway_combines_what_comes_on_the_air_as_without_native_kernels(
+    qemu: Path, monkeypatch: pytest.MonkeyPatch, weights: str, key: bytes
+) -> None:
+    monkeypatch.setattr(flash, "BLOCK", _BLOCK)
+    model = load_model(bounds.SHIPPED).quantize()
+    plan = plan_of(model, weights, bool(key), 250)
+    bench = CombiningBench(model, requests(model, [BOS], _TOKENS), range(_TOKENS), qemu)
+    random, senders, records = np.random.default_rng(8), Senders(key), []
+    for record in on_air(frames_of(bench, plan, 7), senders, random):
+        records += [replace(record, measured=True)]
+        records += [Record(b"", measured=True, on_radio=True)] * 2
+    told = []
+    for kernels in (None, RV32IM):
+        emulator = Emulator(qemu, kernels)
+        runs = emulator.runs(model, plan, plan.shards[0], records, key=key)
+        assert emulator.started.startswith("exchanging" if kernels else "")
+        told.append([run.radio.sent for run in runs if run.radio])
+        # What the line has is told until something else comes on it.
+        told.append([run.answer for run in runs[::3]])
+    viper, answers, *native = told
+    assert native == [viper, answers]
+    assert len(b"".join(viper)) > 2 * _TOKENS * model.config.layers * 60
+    assert sum(map(bool, answers)) >= _TOKENS

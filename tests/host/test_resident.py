@@ -1,5 +1,6 @@
 """Models that are larger than all heaps: what of their weights stays in heaps beside the flash."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -27,6 +28,7 @@ from host.parallel.parallelism import ALL_GATHER, ALL_REDUCE, HOST_REDUCE, hybri
 from tests.firmware.flash_roles import Asked
 from tests.firmware.shards import Part
 from tests.firmware.tiny import TinyModel
+from tests.simulation.launch import REPOSITORY
 
 # Of SmolLM2-135M, with the widest sums that there can be.
 SMOLLM2 = Outline(Config(576, 1536, 30, 9, 3, 49_152, 8192), 32)
@@ -70,6 +72,20 @@ def test_large_heaps_hold_what_of_the_flash_has_room_beside_all_else(parallelism
         # All of the heap but for what other buffers lose, or too little for it to pay.
         assert 0 < left < 180_000 if room else left < 800_000
     assert max(plan.resident) > 6_800_000
+
+
+def test_filled_heaps_have_room_to_exchange_natively():
+    """As much as firmware/compute/program.py demands, and what it takes on an emulated chip."""
+    source = (REPOSITORY / "firmware" / "compute" / "program.py").read_text()
+    room, of_layer = (
+        int(re.search(rf"^{name} = const\((\w+)\)$", source, re.M)[1])
+        for name in ("_ROOM", "_LAYER_ROOM")
+    )
+    plan = plan_of(10, "auto", ALL_REDUCE)
+    heaps = boards(10, "auto").heaps(plan.parallelism)
+    for shard, heap in zip(plan.shards, heaps, strict=True):
+        left = usable_heap(heap) - plan.heap_need(shard).total
+        assert plan.resident_room(shard.chip) and left > room + 30 * of_layer + 11_500
 
 
 def test_small_heaps_are_left_to_what_comes_and_goes():
