@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bench.emulation.module import EmulatedModule
 from host.build.constants import inline_constants
 from host.build.machine_code.registry import LX6, PIE, RV32IM, KernelSet
+from host.parallel.cost.kernel_costs import KERNELS
 from tests.bench.twins import GUARD, REPOSITORY, check
 
 PATH = "protocol/hmac_pointers.py"
@@ -122,3 +123,15 @@ def test_a_frame_takes_five_blocks_and_no_more_instructions_than_said(module, ke
     module.instructions = 0
     mac.run(bytes(FRAME + 8), FRAME, APPEND)
     assert module.instructions < MOST[kernels]
+
+
+def test_the_model_of_time_counts_what_longer_frames_take(module, kernels):
+    counts = []
+    for length in (FRAME, 1400):
+        mac = Authenticator(module, bytes(32))
+        module.instructions = 0
+        mac.run(bytes(length + 8), length, APPEND)
+        counts.append(module.instructions)
+    assert counts[1] == {RV32IM: 107_384, LX6: 83_956, PIE: 83_956}[kernels]
+    modelled = KERNELS[kernels.name].signed_byte * (1400 - FRAME)
+    assert counts[1] - counts[0] == pytest.approx(modelled, rel=0.02)
