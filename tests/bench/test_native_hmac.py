@@ -132,6 +132,7 @@ def test_the_model_of_time_counts_what_longer_frames_take(module, kernels):
         module.instructions = 0
         mac.run(bytes(length + 8), length, APPEND)
         counts.append(module.instructions)
-    assert counts[1] == {RV32IM: 107_384, LX6: 83_956, PIE: 83_956}[kernels]
+    thousands = {RV32IM: 107, LX6: 84, PIE: 84}[kernels]  # as docs/machine-code.md says
+    assert round(counts[1], -3) == 1000 * thousands
     modelled = KERNELS[kernels.name].signed_byte * (1400 - FRAME)
     assert counts[1] - counts[0] == pytest.approx(modelled, rel=0.02)
