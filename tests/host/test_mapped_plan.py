@@ -59,6 +59,7 @@ def plan_of(of, model, parallelism=HOST_REDUCE):
         ("flash-mapped", "flash mapped into memory"),
         ("auto", "as they are, with int8 caches"),
         ("auto", "as they are, with weights in groups"),
+        ("flash-mapped", "flash mapped, with weights in groups"),
     ],
 )
 def test_the_page_says_what_is_modelled_of_ten_boards(weights, row):
