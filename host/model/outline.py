@@ -4,7 +4,7 @@ all."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from host.model.arithmetic import INT16_LIMIT
@@ -13,6 +13,7 @@ from host.model.quantization.scales import Rows
 
 # In any row that is not all zeros the largest weight is 127; the largest input is INT16_LIMIT.
 LEAST_BITS = (127 * INT16_LIMIT).bit_length() + 1
+MOST_BITS = 32  # of a chip's accumulators
 
 
 class Divisible(Protocol):
@@ -34,6 +35,12 @@ class Outline:
 
     config: Config
     accumulator_bits: int = LEAST_BITS
+
+
+def widen(model: Divisible) -> Divisible:
+    """Returns the model or, for an outline, one whose sums are as wide as any model's: where that
+    has room, so has the model itself."""
+    return replace(model, accumulator_bits=MOST_BITS) if isinstance(model, Outline) else model
 
 
 def count_bits(matrices: Iterable[tuple[str, FloatArray]]) -> int:

@@ -1,13 +1,12 @@
 """Advises what to do if a model does not fit: how many chips, or how many positions, are enough.
 
-All advice was tried: a plan made with it fits.
+All advice was tried: a plan made with it fits, for boards (padding.py) with the padding of matrices too.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from host.parallel.plan import MAX_CHIPS
 from host.parallel.refusal import Advice
@@ -16,12 +15,14 @@ from host.parallel.shape import Shape
 _LEAST_USEFUL = 16  # positions: with fewer, a model has hardly any text to continue
 
 
-def find_largest_context(shape: Shape, fits: Callable[[Shape], bool]) -> int:
-    """Returns the largest context, below the shape's, with which it fits; 0 if there is none."""
-    contexts = range(1, shape.context)
-    return bisect_left(
-        contexts, True, key=lambda context: not fits(replace(shape, context=context))
-    )
+def find_largest_context(below: int, fits: Callable[[int], bool]) -> int:
+    """Returns the largest context, smaller than `below`, that fits; 0 if there is none."""
+    return bisect_left(range(1, below), True, key=lambda context: not fits(context))
+
+
+def useful_context(context: int) -> int | None:
+    """Returns the context if it is large enough to be advised, else None."""
+    return context if context >= _LEAST_USEFUL else None
 
 
 def find_nearest_count(
@@ -41,7 +42,8 @@ def describe_shortage(shape: Shape, heaps: Sequence[int], missing: int) -> str:
     alike = len(set(heaps)) == 1
     sizes = ", ".join(str(heap // 1024) for heap in (heaps[:1] if alike else heaps))
     if shape.flash:  # the missing bytes may be of either
-        rooms = ", ".join(str(room // 1024) for room in dict.fromkeys(shape.flash))
+        alike_rooms = len(set(shape.flash)) == 1
+        rooms = ", ".join(str(room // 1024) for room in shape.flash[: 1 if alike_rooms else None])
         return (
             f"{shape.chips} chip{'s' if shape.chips > 1 else ''} with {sizes} KB of heap and"
             f" {rooms} KB of flash for weights {'are' if shape.chips > 1 else 'is'} too small for"
@@ -74,5 +76,4 @@ def make_advice(
     otherwise = f", and no number of chips{most} would do: use boards with more heap"
     if not is_alike:
         otherwise = ": use more boards, or boards with more heap"
-    positions = context if context >= _LEAST_USEFUL else None
-    return Advice(problem, enough, positions, otherwise, uart_helps)
+    return Advice(problem, enough, useful_context(context), otherwise, uart_helps)

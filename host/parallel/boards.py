@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from host.errors import ModelError
 from host.hardware.board import Board
-from host.model.outline import Divisible
+from host.model.outline import Divisible, widen
 from host.parallel.cost.kernel_costs import kernel_costs, matrix_speed
 from host.parallel.padding import fit_padding, try_advice
 from host.parallel.parallelism import (
@@ -122,13 +123,18 @@ class BoardSet:
                 flash=[room and room - of for room, of in zip(flash, spared, strict=False)],
             )
 
-        def plan_for(count: int) -> Plan:
-            return replace(self, boards=self.boards[:1] * count).plan(model, parallelism)
+        def plan_with(**changed: Any) -> Plan:
+            return replace(self, **changed).plan(widen(model), parallelism)
 
         try:
             return fit_padding(make, heaps, flash, [[board] for board in self.boards])
         except DoesNotFit as problem:
-            raise try_advice(problem, plan_for) from None
+            raise try_advice(
+                problem,
+                with_chips=lambda count: plan_with(boards=self.boards[:1] * count),
+                with_context=lambda context: plan_with(context=context),
+                with_lines=lambda: plan_with(kind="uart"),
+            ) from None
 
 
 def list_places(
@@ -207,8 +213,8 @@ def plan_alike(
             flash=(room - rest,) * chips if room else (),
         )
 
-    def plan_for(count: int) -> Plan:
-        return plan_alike(model, count, context, parallelism, link, known)
+    def plan_with(chips: int = chips, context: int | None = context, link: Link = link) -> Plan:
+        return plan_alike(widen(model), chips, context, parallelism, link, known)
 
     # All count with the smallest room of any board.
     places = dict.fromkeys(
@@ -220,5 +226,10 @@ def plan_alike(
             return fit_padding(partial(make, room=room), [least] * chips, flash, [known] * chips)
         except DoesNotFit as problem:
             if at == len(places):
-                raise try_advice(problem, plan_for) from None
+                raise try_advice(
+                    problem,
+                    with_chips=lambda count: plan_with(chips=count),
+                    with_context=lambda context: plan_with(context=context),
+                    with_lines=lambda: plan_with(link=replace(link, kind="uart", mtu=None)),
+                ) from None
     raise AssertionError("there is one place at least")

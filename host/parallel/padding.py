@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from host.errors import ModelError
 from host.hardware.board import Board
 from host.hardware.kernels import matrix_padding
-from host.parallel.advice import find_nearest_count
+from host.parallel.advice import find_largest_context, find_nearest_count, useful_context
 from host.parallel.heap import usable_heap
 from host.parallel.plan import Plan
 from host.parallel.refusal import Advice, DoesNotFit
@@ -56,24 +57,36 @@ def fit_padding(
         spared = [a + b for a, b in zip(spared, over or [0] * len(spared), strict=True)]
 
 
-def try_advice(problem: DoesNotFit, plan_for: Callable[[int], Plan]) -> DoesNotFit:
-    """Returns the problem, with advice on a number of chips that has room for the padding of
-    matrices too; the first advice does not count padding.
+def try_advice(
+    problem: DoesNotFit,
+    with_chips: Callable[[int], Plan],
+    with_context: Callable[[int], Plan],
+    with_lines: Callable[[], Plan],
+) -> DoesNotFit:
+    """Returns the problem, with advice that has room for the padding of matrices too; the first
+    advice does not count padding.
 
-    plan_for(chips): returns a plan, or raises ModelError.
+    with_chips(chips), with_context(positions), with_lines(): each returns the plan with that
+    instead, the last one over serial lines, or raises ModelError.
     """
-
-    def fits(count: int) -> bool:
-        try:
-            plan_for(count)
-        except ModelError:
-            return False
-        return True
 
     def find() -> Advice:
         advice = problem.advice
-        if advice.chips is None or fits(advice.chips):
-            return advice
-        return replace(advice, chips=find_nearest_count(advice.chips, fits))
+        chips, context = advice.chips, advice.context
+        if chips is not None and not _has_plan(with_chips, chips):
+            chips = find_nearest_count(chips, partial(_has_plan, with_chips))
+        if context is not None and not _has_plan(with_context, context):
+            context = find_largest_context(context, partial(_has_plan, with_context))
+            context = useful_context(context)
+        uart_helps = advice.uart_helps and _has_plan(with_lines)
+        return replace(advice, chips=chips, context=context, uart_helps=uart_helps)
 
     return DoesNotFit(find)
+
+
+def _has_plan(make: Callable[..., Plan], *given: int) -> bool:
+    try:
+        make(*given)
+    except ModelError:
+        return False
+    return True

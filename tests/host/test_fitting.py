@@ -15,11 +15,12 @@ from host.parallel.boards import BoardSet
 from host.parallel.fitting import (
     explain,
     find_fewest_chips,
+    find_first_plan,
     find_obstacle,
     find_plans,
     list_parallelisms,
 )
-from host.parallel.parallelism import ALL_REDUCE, ANYWHERE, HEAP, HOST_REDUCE, pipeline
+from host.parallel.parallelism import ALL_REDUCE, ANYWHERE, FLASH, HEAP, HOST_REDUCE, pipeline
 from host.parallel.refusal import Advice, DoesNotFit
 from tests.host.tiny import random_checkpoint
 
@@ -69,6 +70,40 @@ def test_too_many_boards_on_the_radio_are_text_how_many_would_do(home):
     assert "no number of chips" not in str(caught.value)
     assert 5 < caught.value.chips < 200
     assert find_plans(home, alike(caught.value.chips, "esp32c3"))[0]
+
+
+@pytest.mark.parametrize("line", ["usb", "pins"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("esp32s3", "esp32c3", "esp32c3"),
+        ("esp32", "esp32c3"),
+        ("esp32s3",) * 2,
+        ("esp32c6", "esp32s2", "esp32c3", "esp32s3"),
+        ("esp32c5", "esp32") * 2,
+    ],
+)
+def test_advice_from_a_header_alone_can_be_followed(home, names, line):
+    """It has room for the padding of matrices, and for sums as wide as the model's are."""
+    boards = BoardSet(tuple(map(load, names)), "espnow", None, True, line, weights=ANYWHERE)
+    with pytest.raises(DoesNotFit) as caught:
+        find_first_plan(Outline(HOME), boards)
+    advice = caught.value.advice
+    assert advice.chips or advice.context or advice.uart_helps
+    if advice.context:
+        assert find_plans(home, replace(boards, context=advice.context))[0]
+    if advice.chips:
+        assert find_plans(home, replace(boards, boards=boards.boards[:1] * advice.chips))[0]
+    if advice.uart_helps:
+        assert find_plans(home, replace(boards, kind="uart"))[0]
+
+
+def test_a_shortage_gives_the_flash_of_each_chip(home):
+    boards = BoardSet(
+        tuple(map(load, ("esp32s3", "esp32c3", "esp32c3"))), "espnow", weights=FLASH
+    )
+    with pytest.raises(DoesNotFit, match="heap and 5632, 1536, 1536 KB of flash for weights"):
+        boards.plan(home, replace(HOST_REDUCE, weights=FLASH))
 
 
 def test_all_ask_the_same_function(home):

@@ -118,6 +118,9 @@ class Pipeline(AllReduce):
             planner = StagePlanner(self, (heaps[0],) * chips, (1,) * chips, stages)
             return planner.plan(replace(shape, chips=chips), parallelism) is not None
 
+        def has_room_for(context: int) -> bool:
+            return planner.plan(replace(shape, context=context), parallelism) is not None
+
         last = len(group_chips(shape.chips, stages)[-1])
         problem = describe_vocabulary(shape.config.vocab_size, last)
         if problem:
@@ -130,9 +133,7 @@ class Pipeline(AllReduce):
             problem,
             is_alike=is_alike,
             enough=find_nearest_count(shape.chips, fits, _TRIED) if is_alike else None,
-            context=find_largest_context(
-                shape, lambda less: planner.plan(less, parallelism) is not None
-            ),
+            context=find_largest_context(shape.context, has_room_for),
             tried=_ALL_UP_TO,
         )
 

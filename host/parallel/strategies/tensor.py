@@ -120,7 +120,9 @@ class TensorStrategy(Strategy):
             problem,
             is_alike=is_alike,
             enough=find_nearest_count(shape.chips, fits) if is_alike else None,
-            context=find_largest_context(shape, lambda less: has_room(less, heaps, speeds)),
+            context=find_largest_context(
+                shape.context, lambda less: has_room(replace(shape, context=less), heaps, speeds)
+            ),
             uart_helps=uart_helps,
         )
 
