@@ -105,8 +105,28 @@ class Parser(argparse.ArgumentParser):
             self.exit(code)
 
     def error(self, message: str) -> NoReturn:
-        print_error(message)
+        print_error(self._say_what_to_give(message))
         self.exit(USAGE)
+
+    def _say_what_to_give(self, message: str) -> str:
+        """Returns argparse's message, with what to do where that says only what is wrong."""
+        missing = message.partition(" are required: ")[2]
+        if missing:
+            commands = [
+                f"COMMAND ({', '.join(action.choices)})"
+                for action in self._get_positional_actions()
+                if action.metavar == missing == "COMMAND" and action.choices
+            ]
+            what = ", ".join(commands) or missing
+            return f"give {what}: {self.prog} --help explains it"
+        option, _, expected = message.removeprefix("argument ").partition(": expected ")
+        action = self._option_string_actions.get(option.rpartition("/")[2])
+        if expected and action:
+            values = action.metavar or "|".join(map(str, action.choices or (action.dest.upper(),)))
+            return f"{option} has no value: give {option.partition('/')[0]} {values}"
+        if message.startswith("unrecognized arguments: "):
+            return f"{message}: {self.prog} --help lists what it takes"
+        return message
 
 
 def hold_standard_files() -> None:

@@ -28,7 +28,7 @@ COMMANDS = {
     "flash": Command("Boards", "host.flash", "make a board a chip of the cluster"),
     "doctor": Command("Boards", "host.doctor", "check the boards and say how to repair them"),
     "monitor": Command("Boards", "host.monitor", "show what the boards print and report"),
-    "model": Command("Models", "host.model.__main__", "inspect or quantize a model"),
+    "model": Command("Models", "host.model.__main__", "inspect, quantize or fetch a model"),
     "evaluate": Command("Models", "host.evaluate", "score a model on held-out commands"),
     "home": Command("Models", "host.home.__main__", "check a home's file, or make one"),
     "setup": Command("Installation", "host.cli.setup", "install MicroPython for simulated chips"),

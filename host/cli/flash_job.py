@@ -112,7 +112,8 @@ def _check_link(options: argparse.Namespace, before: ClusterFile | None) -> None
         raise FlashError("--link ring: chips are wired at their pins: leave --line usb out")
     if options.line_baud and not is_ring and line != "pins":
         raise FlashError(
-            "--line-baud is for --link ring and --line pins: a USB port has a speed of its own"
+            "--line-baud is for --link ring and --line pins: a USB port has a speed of its own,"
+            " leave it out"
         )
 
 

@@ -12,8 +12,8 @@ from host.generation.statistics import GenerationStatistics
 from host.launch.chip_statistics import ChipStatistics
 
 _HEADINGS = (
-    "chip", "heads", "units", "rows", "shard KB", "heap KB", "free KB", "frames in", "out",
-    "KB in", "out", "resent",
+    "chip", "heads", "units", "rows", "shard KB", "heap KB", "free KB", "frames in",
+    "frames out", "KB in", "KB out", "resent",
 )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def print_report(
     if statistics.generations:
         waited = statistics.first_token_seconds / statistics.generations
         first = f", the first after {waited:.2f} s"
-    parts = ["no token after the first of an answer, from which on speed and bytes are measured"]
+    parts = ["no figures: they are of the tokens after an answer's first, and there was none"]
     if statistics.tokens:
         parts = [
             f"{statistics.tokens} tokens at {statistics.tokens_per_second:.1f} a second{first}"

@@ -1,6 +1,7 @@
 """Advises what to do if a model does not fit: how many chips, or how many positions, are enough.
 
-All advice was tried: a plan made with it fits, for boards (padding.py) with the padding of matrices too.
+All advice was tried: a plan made with it fits, on boards with the padding of matrices too
+(padding.py).
 """
 
 from __future__ import annotations

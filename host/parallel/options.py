@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from host.errors import ParallelError
-from host.parallel.parallelism import HEAP, Parallelism
+from host.parallel.parallelism import HEAP, STAGES_ALONE, Parallelism
 from host.parallel.strategies import STRATEGIES
 
 AUTO = "auto"
@@ -34,13 +34,14 @@ def parse_parallelism(
             raise ParallelError(f"--parallel auto chooses who adds up too: leave --{name} out")
     if exchange is not None and (reduce == "host" or parallel not in (None, _DEFAULT)):
         raise ParallelError(
-            f"--exchange {exchange} is for --parallel {_DEFAULT} with --reduce chips"
+            f"--exchange {exchange} is for --parallel {_DEFAULT} with --reduce chips: give these,"
+            " or leave it out"
         )
     if parallel is None and (reduce is not None or exchange is not None):
         parallel = _DEFAULT
     if parallel in (None, AUTO):
         if stages is not None:
-            raise ParallelError("--stages is for --parallel hybrid")
+            raise ParallelError(STAGES_ALONE)
         return None
     named = [strategy for strategy in STRATEGIES if strategy.name == parallel]
     if not named:

@@ -27,6 +27,7 @@ FEWEST_IN_TURN = 3
 # chips read them in place through their MMUs, which no silicon has confirmed. With "auto", they
 # are in heaps if these have room, else in the flash of boards without PSRAM, or of all boards.
 HEAP, FLASH, FLASH_MAPPED, ANYWHERE = WEIGHTS = ("heap", "flash", "flash-mapped", "auto")
+STAGES_ALONE = "--stages is for --parallel hybrid: add that, or leave --stages out"
 MAX_SLOTS = 64  # sequences whose KV caches a chip may have
 BATCH_SLOTS = 8  # if several sequences are expected, but no option says how many
 

@@ -167,7 +167,9 @@ def test_a_word_too_many_is_refused() -> None:
         [sys.executable, "-m", "host.boards", "esp32"], capture_output=True, text=True
     )
     assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr == "error: unrecognized arguments: esp32\n"
+    assert run.stderr == (
+        "error: unrecognized arguments: esp32: python -m host.boards --help lists what it takes\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -55,10 +55,18 @@ def test_a_wrong_command_line_is_refused_in_one_line(capsys: pytest.CaptureFixtu
     parser = Parser(prog="program")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("go").add_argument("--chips", type=count_up_to(5))
+    stop = commands.add_parser("stop")
+    stop.add_argument("path", metavar="PATH")
+    stop.add_argument("-o", "--output", metavar="FILE", required=True)
+    stop.add_argument("--kv", choices=("int16", "int8"))
     for arguments, line in (
-        ([], "the following arguments are required: COMMAND"),
+        ([], "give COMMAND (go, stop): program --help explains it"),
+        (["stop"], "give PATH, -o/--output: program stop --help explains it"),
+        (["stop", "x", "-o"], "-o/--output has no value: give -o FILE"),
+        (["stop", "x", "--kv"], "--kv has no value: give --kv int16|int8"),
+        (["go", "--chips"], "--chips has no value: give --chips CHIPS"),
         (["go", "--chips", "6"], "argument --chips: must be a whole number from 1 to 5, got '6'"),
-        (["go", "a\nb"], "unrecognized arguments: a\\nb"),
+        (["go", "a\nb"], "unrecognized arguments: a\\nb: program --help lists what it takes"),
     ):
         with pytest.raises(SystemExit) as caught:
             parser.parse_args(arguments)

@@ -146,7 +146,7 @@ def test_what_inspect_refuses(
         assert (code, out) == (1, "")
         assert error.startswith(f"error: {message}") and error.count("\n") == 1
     for wrong, message in (
-        ([], "the following arguments are required: PATH"),
+        ([], "give PATH: python -m host.model inspect --help explains it"),
         ([path, "--chips=0"], "argument --chips: must be a whole number from 1 to 254, got '0'"),
         ([path, "--chips=-1"], "argument --chips: must be a whole number from 1 to 254, got '-1'"),
         ([path, "--chips=x"], "argument --chips: must be a whole number from 1 to 254, got 'x'"),

@@ -377,8 +377,12 @@ def test_formulas_tell_at_what_rates_weights_are_read(stories):
     boards = BoardSet((load("esp32s3"), load("esp32s3-psram"), load("esp32p4")), "uart", 128)
     mixed = boards.plan(stories, Parallelism())
     lines = "\n".join(formula(mixed, boards.boards))
-    assert "PSRAM 58 MB/s, PSRAM at a rate that is not known, not counted" in lines
+    assert "PSRAM 58 MB/s (esp32s3-psram), PSRAM at a rate that is not known, not counted" in lines
     plan = boards.plan(stories, Parallelism(weights="flash"))
     lines = "\n".join(formula(plan, boards.boards))
-    assert "compute + reading + links" in lines and "flash 11.48 MB/s, flash 6.676 MB/s" in lines
+    assert "compute + reading + links" in lines
+    assert "flash 11.48 MB/s (esp32s3, esp32s3-psram), flash 6.676 MB/s (esp32p4)" in lines
+    alone = BoardSet((load("esp32s3"),) * 2, "uart", 128)
+    plan = alone.plan(stories, Parallelism(weights="flash"))
+    assert "(published); flash 11.48 MB/s" in formula(plan, alone.boards)[-1]
     assert "reading" not in "\n".join(formula(tensor_plan(stories, 2), [load("esp32s3")] * 2))

@@ -62,7 +62,8 @@ def test_no_token_and_no_time_divide_nothing():
     nothing = GenerationStatistics(0, 0.0, 0, 0, 0, 0)
     assert (nothing.tokens_per_second, nothing.per_token(5)) == (0.0, 0.0)
     text = printed(nothing, [])
-    assert "no token after the first of an answer" in text and "0 requests retransmitted" in text
+    assert "no figures: they are of the tokens after an answer's first" in text
+    assert "0 requests retransmitted" in text
     assert "a second" not in text and "bytes a token" not in text
 
 

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from host.parallel.parallelism import STAGES_ALONE
 from host.run import main
 
 PROMPTS = ("Once upon a time", "The little dog", "Lily liked", "Tom went to the park",
@@ -86,7 +87,7 @@ def test_the_micro_batches_of_a_long_prompt_fill_the_pipe(model_file, capfd):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--stages", "2"], "--stages is for --parallel hybrid"),
+        (["--stages", "2"], STAGES_ALONE),
         (
             ["--parallel", "pipeline", "--reduce", "host"],
             "--parallel pipeline: the chips add up partial sums, leave --reduce out",
@@ -99,8 +100,8 @@ def test_the_micro_batches_of_a_long_prompt_fill_the_pipe(model_file, capfd):
             ["--parallel", "auto", "--reduce", "chips"],
             "--parallel auto chooses who adds up too: leave --reduce out",
         ),
-        (["--parallel", "tensor", "--stages", "9"], "--stages is for --parallel hybrid"),
-        (["--parallel", "auto", "--stages", "2"], "--stages is for --parallel hybrid"),
+        (["--parallel", "tensor", "--stages", "9"], STAGES_ALONE),
+        (["--parallel", "auto", "--stages", "2"], STAGES_ALONE),
         (
             ["--parallel", "hybrid", "--chips", "1"],
             "stages must be 1 to 1 for 5 layers on 1 chip, got 2",

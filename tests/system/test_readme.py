@@ -19,7 +19,7 @@ from tests.simulation.launch import REPOSITORY
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 OPTIONS = (REPOSITORY / "docs" / "options.md").read_text(encoding="utf-8")
 LONGEST_README = 1200  # words
-TABLE = re.compile(r"^ +shard +heap", re.MULTILINE)  # its counts and times are of one run
+TABLE = re.compile(r"^chip +heads", re.MULTILINE)  # its counts and times are of one run
 
 BLOCKS = blocks()
 SHOWN = {command: printed for block in BLOCKS.values() for command, printed in block.items()}

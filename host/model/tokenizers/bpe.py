@@ -241,7 +241,8 @@ def parse_tokens(data: bytes) -> tuple[list[bytes], list[float]]:
             raise ModelError(f"not a llama2.c tokenizer: token {len(pieces)} has length {length}")
         if offset + length > len(data):
             raise ModelError(
-                f"truncated in token {len(pieces)}: {len(data) - offset} of its {length} bytes"
+                f"no llama2.c tokenizer, or truncated: token {len(pieces)} should have {length:,}"
+                f" bytes, and {len(data) - offset:,} are left"
             )
         pieces.append(data[offset : offset + length])
         scores.append(score)

@@ -52,15 +52,16 @@ def formula(plan: Plan, boards: Sequence[Board]) -> list[str]:
 
 def _describe_reading(plan: Plan, boards: Sequence[Board]) -> list[str]:
     """Returns a line on the rates at which weights are read, if that takes time."""
-    of_each = dict.fromkeys(
-        (read.place, read.rate)
-        for chip, board in enumerate(boards)
-        for read in read_weights(plan, chip, board)
-        if read.place != RAM
-    )
+    whose: dict[tuple[str, int | None], dict[str, None]] = {}
+    for chip, board in enumerate(boards):
+        for read in read_weights(plan, chip, board):
+            if read.place != RAM:
+                whose.setdefault((read.place, read.rate), {})[board.name] = None
+    differ = len({board.name for board in boards}) > 1
     rates = [
         f"{place} {f'{rate / 1e6:g} MB/s' if rate else 'at a rate that is not known, not counted'}"
-        for place, rate in of_each
+        + (f" ({', '.join(names)})" if differ else "")
+        for (place, rate), names in whose.items()
     ]
     if not rates:
         return []

@@ -19,7 +19,7 @@ from host.parallel.advice import (
     make_advice,
 )
 from host.parallel.distribution import describe_vocabulary
-from host.parallel.parallelism import Parallelism
+from host.parallel.parallelism import STAGES_ALONE, Parallelism
 from host.parallel.plan import MAX_CHIPS, Plan, Resources
 from host.parallel.refusal import Advice, DoesNotFit
 from host.parallel.shape import Shape
@@ -67,7 +67,7 @@ class Pipeline(AllReduce):
 
     def make_parallelism(self, layers: int, chips: int, stages: int | None) -> Parallelism:
         if stages is not None:
-            raise ParallelError("--stages is for --parallel hybrid")
+            raise ParallelError(STAGES_ALONE)
         return Parallelism(self.name, count_stages(layers, chips), self.reduce)
 
     def describe_options(self, parallelism: Parallelism) -> str:

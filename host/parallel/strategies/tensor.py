@@ -34,7 +34,7 @@ from host.parallel.heap import (
     weight_bytes,
     workspace_bytes,
 )
-from host.parallel.parallelism import Parallelism
+from host.parallel.parallelism import STAGES_ALONE, Parallelism
 from host.parallel.plan import Plan, Resources, Shard, Stage, Strategy
 from host.parallel.refusal import Advice, DoesNotFit
 from host.parallel.shape import LONGEST_RXBUF, RXBUF_OVERHEAD, Shape
@@ -61,7 +61,7 @@ class TensorStrategy(Strategy):
 
     def make_parallelism(self, layers: int, chips: int, stages: int | None) -> Parallelism:
         if stages is not None:
-            raise ParallelError("--stages is for --parallel hybrid")
+            raise ParallelError(STAGES_ALONE)
         return Parallelism(self.name, reduce=self.reduce)
 
     def describe_options(self, parallelism: Parallelism) -> str:
