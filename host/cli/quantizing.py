@@ -103,11 +103,12 @@ def quantize_to_file(
             result = narrow_caches(result)
         steps = texts.held_out.shape[1] - 1
         cost = measure_quality(model, result, texts.held_out, begin("measuring", steps))
-        loading.LoadedModel(result, tokens, header.prompt_format).save(output)
         steps = 2 * (own_text_length(config) - 1)
         advance = begin("writing texts to draft from", steps)
         own = write_own_text(model, tokens.bos, tokens.stops, advance)
         yields = measure_yields(own, config.vocab_size)
+        # Both at last, so that an interruption leaves older files as they were.
+        loading.LoadedModel(result, tokens, header.prompt_format).save(output)
         drafts = own_text_path(output)
         save_own_text(OwnText(own, yields), drafts)
     if grouped:

@@ -9,12 +9,14 @@ from gguf import GGMLQuantizationType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from host.cli import quantizing
 from host.model import arithmetic, loading
 from host.model.__main__ import main
 from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT
 from host.model.checkpoint import Checkpoint, Config, quantized_bytes
 from host.model.float_model import FloatModel
 from host.model.groups import COLUMNS, LEVELS, MOST_LEAST, MOST_STEP, MOST_WEIGHT, pack, unpack
+from host.model.own_text import own_text_path
 from host.model.quantization.copies import CopiedUnits, choose_copies
 from host.model.quantization.group_rows import GroupRows, _choose_levels, find_grouped
 from host.model.quantization.massive import calibrate
@@ -281,3 +283,23 @@ def test_a_model_without_groups_is_refused(
     printed = capsys.readouterr().err
     assert printed.startswith(f"error: {path}: has no matrix in groups of 4 bits")
     assert printed.count("\n") == 1 and not output.exists()
+
+
+def test_an_interruption_leaves_both_older_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever Ctrl-C comes, a model is not beside texts of another one."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    config = replace(CONFIG, vocab_size=len(small_tokenizer().pieces))
+    path, output = write_grouped(tmp_path, config), tmp_path / "m.q"
+    drafts = own_text_path(output)
+    output.write_bytes(b"older"), drafts.write_bytes(b"older")
+    for step in ("calibrate", "quantize", "measure_quality", "write_own_text"):
+        with monkeypatch.context() as changed:
+            changed.setattr(quantizing, step, interrupted)
+            assert main(["quantize", str(path), "-o", str(output), "--weights", "groups"]) == 130
+        assert output.read_bytes() == drafts.read_bytes() == b"older"
+    assert len(list(tmp_path.iterdir())) == 3

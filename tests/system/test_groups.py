@@ -9,7 +9,7 @@ import pytest
 from host.launch import SimulatedChips, open_cluster, simulated
 from host.model.quantization.caches import narrow_caches
 from host.model.reference import Reference
-from host.parallel import flash
+from host.parallel import flash, padding
 from host.parallel.parallelism import HOST_REDUCE, LINKS
 from host.parallel.strategies import STRATEGIES
 from host.parallel.strategies.pipeline import STRATEGY as PIPELINE
@@ -104,3 +104,39 @@ def test_native_kernels(monkeypatch, weights, wrong):
         cluster.executor.begin()
         logits = cluster.executor.forward(TOKENS)
         np.testing.assert_array_equal(logits, Reference(model).logits([TOKENS])[0][-1])
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        pytest.param(each, marks=pytest.mark.verify if at else ())
+        for at, each in enumerate(STRATEGIES)
+    ],
+    ids=name_of,
+)
+def test_chips_restart_while_blocks_are_read_ahead(strategy, monkeypatch):
+    """What was read before is not used again: also with int8 caches, and losses on the air."""
+    monkeypatch.setattr(flash, "BLOCK", 512)
+    monkeypatch.setattr(flash, "CHUNK", 1536)
+    chips = 3
+
+    def keep(plan, *_):
+        return replace(plan, resident=(0, 3008, 0), ahead=(5,) * chips)
+
+    monkeypatch.setattr(padding, "keep_resident", keep)
+    at = STRATEGIES.index(strategy)
+    model = narrow_caches(grouped_model(grouped_checkpoint(replace(CONFIG, layers=3), seed=at)))
+    parallelism = strategy.make_parallelism(model.config.layers, chips, None)
+    parallelism = replace(parallelism, weights="flash")
+    of = SimulatedChips.alike(
+        chips, "espnow", signed=True, parallelism=parallelism, loss=0.05, seed=at
+    )
+    expected = Reference(model).logits([TOKENS])[0]
+    with open_cluster(model, of) as cluster:
+        cluster.executor.begin()
+        for place, token in enumerate(TOKENS):
+            if place in (3, 7):
+                cluster.simulation.chips[place % chips].restart()
+            got = cluster.executor.forward([token])
+            assert got.tolist() == expected[place].tolist()
+        assert cluster.executor.recoveries >= 1
