@@ -37,6 +37,7 @@ from host.parallel.parallelism import ANYWHERE, FLASH_MAPPED
 from host.parallel.plan import Plan
 
 LINKS = ("uart", "espnow")  # the links for which numbers of chips are listed
+_SHORT = 256  # positions that a short conversation takes
 _MOST_TRIED = 20  # boards to try with weights in flash, if the model does not fit heaps
 
 
@@ -243,6 +244,12 @@ def print_inspection(console: Console, found: Inspection) -> None:
         if more := found.with_flash.get(name):
             table.add_row(f"on {name}", f"with weights in flash {_format_chips(dict(more))}")
     console.print(table, highlight=False)
+    if _is_too_long(found):
+        console.print(
+            f"no boards hold caches for {found.context:,} positions: --context {_SHORT} shows"
+            f" which hold {_SHORT}",
+            highlight=False,
+        )
     if found.cluster:
         cluster = found.cluster
         verdict = f"does not fit: {cluster.problem}" if cluster.problem else _format_fit(cluster)
@@ -255,6 +262,13 @@ def _format_groups(found: Inspection) -> str:
     if found.groups_bytes is None:
         return ""
     return f" ({_format_size(found.groups_bytes)} with quantize --weights groups)"
+
+
+def _is_too_long(found: Inspection) -> bool:
+    """Returns whether no boards hold the model, which they might with a shorter context."""
+    counts = [count for by_link in found.chips.values() for count in by_link.values()]
+    is_held = any(counts) or bool(found.with_flash)
+    return not (found.problem or is_held) and found.context > _SHORT
 
 
 def _format_fit(cluster: Fit) -> str:

@@ -3,12 +3,14 @@
 import itertools
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from host.cli.inspection import find_fewest_chips
+from host.cli.console import Console
+from host.cli.inspection import find_fewest_chips, inspect_model, print_inspection
 from host.hardware import boards
 from host.model import loading
 from host.model.__main__ import main
@@ -155,3 +157,32 @@ def test_what_inspect_refuses(
             main(["inspect", *map(str, wrong)])
         assert caught.value.code == 2
         assert capsys.readouterr().err == f"error: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("context", "chips", "problem", "says"),
+    [
+        (8192, None, None, True),
+        (256, None, None, False),
+        (8192, 3, None, False),
+        (8192, None, "too wide", False),
+    ],
+)
+def test_a_context_too_long_for_all_boards_is_told_how_to_shorten(
+    path: Path,
+    capsys: pytest.CaptureFixture[str],
+    context: int,
+    chips: int | None,
+    problem: str | None,
+    says: bool,
+) -> None:
+    found = replace(
+        inspect_model(path),
+        context=context,
+        chips={"esp32s3": {"uart": chips, "espnow": None}},
+        with_flash={},
+        problem=problem,
+    )
+    print_inspection(Console(width=200), found)
+    told = "no boards hold caches for 8,192 positions: --context 256 shows which hold 256"
+    assert (told in capsys.readouterr().out) == says
