@@ -106,6 +106,7 @@ def _digest(file):
         count = file.readinto(chunk[: min(left, _CHUNK)])
         hashed.update(chunk[:count])
         left -= count
+    gc.collect()  # or the digest would lie above the garbage of reading, in the way of the shard
     digest = hashed.digest()
     if file.read() != digest:
         raise ShardError("SHA-256 of the shard is wrong: flash this chip again")
