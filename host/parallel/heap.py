@@ -13,6 +13,7 @@ from host.model.checkpoint import Config
 from host.model.groups import COLUMNS, GROUP_BYTES
 from host.model.sampling import count_candidates
 from host.parallel.assignment import LocalSizes
+from host.parallel.limits import KERNEL_COLUMNS
 from host.parallel.shape import Shape
 from protocol.fragment import LEAST_MTU
 from protocol.shard_layout import NORM_NUMBERS, VECTORS
@@ -41,6 +42,10 @@ INT8_CODE = 1_000
 # What kernels of weights in groups, and that of a stream that gets coarser, add in the same way to
 # those of int8 weights (tests/host/test_group_kernels.py).
 GROUPS_CODE = 900
+# Bytes of the objects of each further block of columns in which a matrix is multiplied
+# (host/build/kernels.py): of its entry in MATVEC, and of what each matrix keeps of it
+# (firmware/compute/linear.py), which of matrices in flash is more.
+_ENTRY, _KEPT, _KEPT_IN_FLASH = 40, 68, 270
 # What firmware/links/ring.py adds.
 RING_CODE = 1_000
 # MicroPython's table of interned strings grows in blocks, each twice the size of the last one. The
@@ -50,6 +55,8 @@ SIXTH_STRINGS = 4_500
 STATION = 90
 # MicroPython uses 3 bits of its heap for each block of 16 bytes.
 _HEAP_OVERHEAD = 128 / 131
+# Bytes of a buffer that finds room in some gap between code, of heaps as full as plans allow.
+FITS_GAPS = 3_072
 READ_SIZE = 256
 _DIGITS = 6  # characters of a number in a shard's header, with a comma
 _RELAYED_AT_ONCE = 4
@@ -185,6 +192,14 @@ def workspace_bytes(shape: Shape, sizes: LocalSizes, rows: int) -> int:
     widest = max(sizes.q_size + 2 * sizes.kv_size, 2 * sizes.intermediate, rows)
     scores = shape.context if sizes.heads else 0
     return 4 * (dim + widest + sizes.q_size + sizes.head_dim + scores + shape.elements)
+
+
+def column_bytes(config: Config, sizes: LocalSizes, in_flash: bool) -> int:
+    """Returns the bytes of objects of a chip's matrices that take several blocks of columns."""
+    columns = [config.dim, sizes.q_size, sizes.intermediate]
+    wide, heads, units = (max(0, -(-each // KERNEL_COLUMNS) - 1) for each in columns)
+    kept = _KEPT_IN_FLASH if in_flash else _KEPT
+    return _ENTRY * (wide + heads + units) + kept * (3 * wide + heads + units)
 
 
 def code_bytes(shape: Shape, place: str) -> int:

@@ -173,6 +173,11 @@ class AllGather(AllReduce):
         vectors = 4 * (elements - shape.elements) + objects
         return vectors + self.exchange_frame(shape) + self.bank_bytes(shape)
 
+    def vector_bytes(self, shape: Shape) -> int:
+        config = shape.config
+        wide = max(config.heads * config.head_dim, config.hidden_dim, config.dim)
+        return 4 * shape.positions * wide
+
     def flash_buffers(self, shape: Shape, block: int, sizes: LocalSizes) -> int:
         """Returns all-reduce's, and a row of a vector and the chip's elements for each further
         position."""
@@ -201,6 +206,9 @@ class AllGather(AllReduce):
 
     def code_bytes(self, shape: Shape, place: str) -> int:
         return super().code_bytes(shape, place) + ROLE_CODE
+
+    def has_many_names(self, shape: Shape) -> bool:
+        return shape.link.has_radio or shape.link.signed
 
     def synchronizations(
         self, plan: Plan, greedy: bool, widths: Widths, rows: int = 1

@@ -108,6 +108,9 @@ class AllReduce(TensorStrategy):
         frame that goes out (protocol/collective.py)."""
         return 5 * 4 * shape.elements + self.exchange_frame(shape) + self.bank_bytes(shape)
 
+    def vector_bytes(self, shape: Shape) -> int:
+        return 4 * shape.elements
+
     def bank_bytes(self, shape: Shape) -> int:
         """Returns the bytes for adding up vectors of several banks, 0 if there is one bank."""
         banks = self.exchange_banks(shape)

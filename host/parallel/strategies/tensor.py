@@ -22,6 +22,7 @@ from host.parallel.distribution import (
 )
 from host.parallel.flash import order_bytes, reading_bytes, several_bytes
 from host.parallel.heap import (
+    FITS_GAPS,
     FLASH_CODE,
     READ_SIZE,
     SIXTH_STRINGS,
@@ -29,6 +30,7 @@ from host.parallel.heap import (
     HeapNeed,
     cache_bytes,
     code_bytes,
+    column_bytes,
     relayed_at_once,
     table_bytes,
     weight_bytes,
@@ -171,8 +173,10 @@ class TensorStrategy(Strategy):
             + self._node_bytes(shape, rows)
             + self._link_bytes(shape, rows, place)
             + self.flash_buffers(shape, block, sizes),
-            code=self.code_bytes(shape, place) + (self.flash_code(shape) if block else 0),
-            transient=self.transient,
+            code=self.code_bytes(shape, place)
+            + column_bytes(shape.config, sizes, block > 0)
+            + (self.flash_code(shape) if block else 0),
+            transient=self.transient + self._gap_bytes(shape),
         )
 
     def flash_buffers(self, shape: Shape, block: int, sizes: LocalSizes) -> int:
@@ -200,6 +204,18 @@ class TensorStrategy(Strategy):
         """Returns the bytes of code that reads weights from flash, and of its names, for which the
         tables of strings may have no room."""
         return FLASH_CODE + (SIXTH_STRINGS if shape.link.has_radio else 0)
+
+    def _gap_bytes(self, shape: Shape) -> int:
+        """Returns the bytes to leave free so that a long buffer, of those that a chip makes when
+        its code has left gaps all over the heap, finds room in one piece."""
+        rows = -(-shape.config.vocab_size // shape.chips)
+        messages = self.request_frame(shape), self.answer_frame(shape, rows)
+        longest = max(*messages, self.vector_bytes(shape))
+        return longest if longest > FITS_GAPS else 0
+
+    def vector_bytes(self, shape: Shape) -> int:
+        """Returns the bytes of the longest vector that chips exchange, 0 if they do not."""
+        return 0
 
     def _node_bytes(self, shape: Shape, rows: int) -> int:
         """Returns the bytes of the kept answer, and of the buffers that reassemble fragments."""
