@@ -18,6 +18,7 @@ from host.hardware.board import Board
 from host.hardware.mmu import mapped_room
 from host.model import loading
 from host.model.checkpoint import Config, quantized_bytes, weight_shapes
+from host.model.files import naming
 from host.model.loading import Format
 from host.model.quantization.group_rows import find_grouped
 from host.model.quantization.quantize import quantize
@@ -113,12 +114,13 @@ def inspect_model(
         model = loading.load_model(path).quantize()
     else:
         weights = loading.load_weights(path)
-        if kind is Format.GGUF:
-            grouped = " ".join(sorted(find_grouped(weights))) or None
         shared = weights.shared_classifier
-        # Plans need sizes and the bits of sums, which depend on the weights only: so any ranges of
-        # activations do, and the model need not run for calibration.
-        model = quantize(weights, _make_unit_ranges(weights.config.layers))
+        with naming(path):
+            if kind is Format.GGUF:
+                grouped = " ".join(sorted(find_grouped(weights))) or None
+            # Plans need sizes and the bits of sums, which depend on the weights only: so any
+            # ranges of activations do, and the model need not run for calibration.
+            model = quantize(weights, _make_unit_ranges(weights.config.layers))
     config = model.config
     context = config.context if context is None else context
     if not 1 <= context <= config.context:

@@ -139,5 +139,7 @@ def test_any_scales_in_a_file_are_quantized_or_refused_in_one_line(
     assert output.exists() == (found == 0)
     if scales in ("infinite", "not a number"):
         assert found == 1 and "holds values that are not finite numbers" in printed
+        assert main(["inspect", str(path)]) == 1
+        assert capsys.readouterr().err == printed
     if found:
         assert printed.startswith(f"error: {path}: ") and printed.count("\n") == 1
