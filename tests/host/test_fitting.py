@@ -168,7 +168,7 @@ def test_what_no_chips_can_run(words):
 
 def test_strategies_that_heaps_are_too_small_for_have_weights_in_flash():
     """Behind those that fit in heaps: as fast as they are, they are considered."""
-    config = Config(64, 172, 5, 8, 4, 512, 64)  # as stories260K
+    config = Config(64, 172, 5, 8, 4, 512, 56)  # as stories260K
     model = quantize(random_checkpoint(config))
     boards = replace(alike(5, "esp32c3"), weights=ANYWHERE, signed=False)
     in_heaps, _ = find_plans(model, replace(boards, weights=HEAP))

@@ -1,14 +1,13 @@
 """Synchronizations, frames and bytes of a token, counted on the links, are what the plan says.
 
-Each token's counts are taken apart from the next one's, while nothing is lost. This machine may
-be so busy that a frame is asked for again all the same: such tokens are passed over, but none
-may have less than is planned, and enough have exactly that.
+Each token's counts are taken apart from the next one's, while nothing is lost. A machine may be
+so busy that a frame is retransmitted, or counted with the next token: such tokens are passed
+over, but enough must have exactly what is planned.
 """
 
 import itertools
 from dataclasses import astuple
 
-import numpy as np
 import pytest
 
 from host.launch import SimulatedChips, open_cluster
@@ -129,7 +128,6 @@ def assert_counts(model, runs, mode, link, chips, secure, radio_mtu=None):
             most = expected(plan, executor.greedy)
             of_token = expected(plan, executor.greedy, widths)
             assert executor.synchronizations - synchronizations == of_token.synchronizations
-            assert all(np.array(frames(spent)) >= frames(planned(of_token)))
             if frames(spent) == frames(planned(of_token)):
                 assert spent == planned(of_token)
                 assert of_token.lines.bytes <= most.lines.bytes
