@@ -56,7 +56,7 @@ STATION = 90
 # MicroPython uses 3 bits of its heap for each block of 16 bytes.
 _HEAP_OVERHEAD = 128 / 131
 # Bytes of a buffer that finds room in some gap between code, of heaps as full as plans allow.
-FITS_GAPS = 3_072
+FITS_GAPS = 1_500
 READ_SIZE = 256
 _DIGITS = 6  # characters of a number in a shard's header, with a comma
 _RELAYED_AT_ONCE = 4

@@ -211,6 +211,8 @@ class TensorStrategy(Strategy):
         rows = -(-shape.config.vocab_size // shape.chips)
         messages = self.request_frame(shape), self.answer_frame(shape, rows)
         longest = max(*messages, self.vector_bytes(shape))
+        if shape.flash and shape.together:  # a gate and an up vector (firmware/compute/several.py)
+            longest = max(longest, 8 * -(-shape.config.hidden_dim // shape.chips))
         return longest if longest > FITS_GAPS else 0
 
     def vector_bytes(self, shape: Shape) -> int:
