@@ -99,6 +99,8 @@ def chip_files(
     kernels: KernelSet | None = None,
     padding: int = 1,
     mapping: Sequence[object] | str = "",
+    *,
+    is_small: bool = False,
 ) -> dict[str, bytes]:
     """Returns the content of each file by its path on the chip, including the shard, which
     split_files may move into a partition.
@@ -106,12 +108,13 @@ def chip_files(
     arch: mpy-cross's name of the processor; config: what firmware/startup.py reads; kernels: the
     machine code that the chip has besides viper's, if any; padding: of its matrices, whichever
     kernels run (protocol/shard_layout.py); mapping: what map_settings of host/hardware/mmu.py
-    returns.
+    returns; is_small: whether the board lacks PSRAM, and so has no room for native exchanges
+    beside what reads matrices in blocks.
     """
-    sources = _read_sources()
     columns = matrix_columns(model, shard)
     # With native kernels, viper's are only a fallback.
     products = FEWEST_PRODUCTS if kernels else PRODUCTS
+    sources = _read_sources()
     sources[KERNELS] = model_kernels(model.config, columns, padding, products)
     if gets_coarser(held_layers(model, plan, shard)):
         sources[_NORMS] = with_coarser(sources[_NORMS])
@@ -126,15 +129,10 @@ def chip_files(
     passes = _pass_kernels(plan, shard, columns, kernels, is_placed) if has_programs else {}
     for path in _list_unused(plan, shard.chip, bool(passes), is_placed):
         del sources[path]
-    files = {
-        place: chip_module(source, path, arch)
-        for path, source in sources.items()
-        if (place := chip_path(path))
-    }
-    files |= {BOOT: (SOURCES / "firmware" / BOOT).read_bytes(), "main.py": _START}
+    files = _compile_modules(sources, arch)
     if kernels:
         is_left_out = {
-            **(parts := _list_exchange_parts(plan, shard, has_programs)),
+            **(parts := _list_exchange_parts(plan, shard, has_programs, is_small)),
             **dict.fromkeys(_OF_SIGNING, not plan.link.signed),
             **dict.fromkeys(_OF_LINES, not answers_on_line),
             _PROGRAM: parts[_EXCHANGE] and not has_programs, _PLACED: not is_placed,
@@ -157,6 +155,16 @@ def _read_sources() -> dict[str, str]:
     return {path.relative_to(SOURCES).as_posix(): path.read_text() for path in chip_sources()}
 
 
+def _compile_modules(sources: Mapping[str, str], arch: str) -> dict[str, bytes]:
+    """Returns compiled modules by their path on the chip, and those that it runs as source."""
+    modules = {
+        place: chip_module(source, path, arch)
+        for path, source in sources.items()
+        if (place := chip_path(path))
+    }
+    return modules | {BOOT: (SOURCES / "firmware" / BOOT).read_bytes(), "main.py": _START}
+
+
 def _list_unused(
     plan: Plan, chip: int, has_passes: bool, is_placed: bool
 ) -> tuple[str, ...]:
@@ -167,12 +175,15 @@ def _list_unused(
     return unused + (() if plan.maps(chip) else (_MAPPING,)) + (() if has_passes else (_PASSES,))
 
 
-def _list_exchange_parts(plan: Plan, shard: Shard, has_programs: bool) -> dict[str, bool]:
+def _list_exchange_parts(
+    plan: Plan, shard: Shard, has_programs: bool, is_small: bool
+) -> dict[str, bool]:
     """Returns the modules for what chips exchange natively, and whether this chip does without
     each."""
     keeps_residual = plan.strategy.keeps_residual
     is_stage = plan.strategy.role == "pipeline"
-    is_other = not keeps_residual or bool(shard.elements) or (is_stage and not has_programs)
+    is_other = not keeps_residual or bool(shard.elements)
+    is_other |= not has_programs and (is_stage or is_small)
     return {
         **dict.fromkeys(_OF_RESIDUAL, not keeps_residual),
         _EXCHANGE: is_other,

@@ -121,5 +121,7 @@ class Place:
             kernels = None
         padding = matrix_padding(self.board.chip)
         mapping = map_settings(self.board)
-        arch = self.board.mpy_arch
-        return chip_files(model, plan, shard, arch, config, kernels, padding, mapping)
+        arch, is_small = self.board.mpy_arch, not self.board.psram_kb
+        return chip_files(
+            model, plan, shard, arch, config, kernels, padding, mapping, is_small=is_small
+        )

@@ -14,6 +14,7 @@ from host.parallel.assignment import LocalSizes
 from host.parallel.cost.kernel_costs import (
     BYTECODE,
     IN_BLOCKS,
+    IN_BYTECODE,
     ON_LINES,
     ON_RADIO,
     SERVED_SIGNED,
@@ -223,7 +224,8 @@ def _choose_calls(
     """Returns what is between the kernels of a synchronization of so many positions. There are
     programs for phases only, on chips with one sequence at a time."""
     calls, is_gathered = kernels.calls, each.phase in GATHERED | FINISHED
-    if rows == 1 and not is_gathered and (native := _exchange_calls(plan, kernels)):
+    native = None if is_gathered else _exchange_calls(plan, kernels)
+    if native and (rows == 1 or native is IN_BYTECODE):
         return native
     if plan.slots > 1 or each.phase == PHASE_VOCABULARY or _is_read(plan, kernels):
         calls = replace(calls, synchronization=BYTECODE.synchronization)
@@ -240,6 +242,8 @@ def _exchange_calls(plan: Plan, kernels: KernelCosts) -> Calls | None:
     has_programs = kernels.takes_steps and (plan.slots == 1 or is_staged)
     if kernels.calls.served is None or not (exchanges and has_programs):
         return None
+    if kernels.is_small and is_read and not is_staged:
+        return IN_BYTECODE
     calls = ON_RADIO if plan.link.has_radio else ON_LINES
     if is_read:  # and not by stages
         return None if is_staged else IN_BLOCKS[calls]

@@ -52,6 +52,8 @@ class KernelCosts:
     takes_steps: bool = True
     # Whether all matrices of the chip have addresses, although it has them in flash.
     is_placed: bool = False
+    # Whether a chip that reads matrices into buffers has no room for native exchanges.
+    is_small: bool = False
     # Of each block of rows of such a matrix, and of each of the block's columns, where blocks are
     # stored by themselves.
     block: float = 0
@@ -75,6 +77,7 @@ IN_BLOCKS = {
                    signed=16_000, exchange=43_000, stepped=53_000)
     for calls in (ON_LINES, ON_RADIO)
 }  # fmt: skip
+IN_BYTECODE = replace(BYTECODE, line_byte=ON_LINES.line_byte)  # those without room for that
 _PROGRAMS = Calls(4_000, 14, 9_700, 24_700, 7_500, 0, 4_300, 53_000, 4_000, True)
 SERVED_SIGNED = 17_500  # signing or verifying a frame there
 SIGNED_AT = 170  # bytes of the frames for which these are
