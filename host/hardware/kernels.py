@@ -26,10 +26,11 @@ PADDING = {"lx6": PAIRS, "pie": VECTORS}
 # which a pass takes fewer instructions than single positions (bench/kernels.py), or as many but
 # reads weights only once. On an ESP32 two positions take as many, on an ESP32-S3 a sixth more.
 PASSES = {"rv32im": (4, 2), "lx6": (4,), "pie": (4,)}
-# And where matrices are mapped, or in PSRAM in place of their flash: to read weights once then
-# saves more than two positions take.
+# The same for matrices of a flash shard that are mapped or kept in PSRAM: two positions save more
+# by reading weights once than they take.
 _PLACED_PASSES = (4, 2)
-# Where rows are padded, the inputs of a pass are on the stack: so many of all positions.
+# Where rows are padded, the inputs of a pass are on the stack: at most so many of all positions
+# together.
 MOST_INPUTS = 4 * 288
 MOST_POSITIONS = 4
 

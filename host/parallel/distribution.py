@@ -19,7 +19,7 @@ from protocol.messages import MOST_CANDIDATES, MOST_LOGITS
 
 # Bytes of each heap that more positions and slots leave free, for native programs.
 GROWTH_LEAVES = 16_384
-# Bytes of a heap beside buffers for reading ahead, from which on chips have these.
+# A heap with more bytes than this beside buffers for reading ahead has such buffers.
 _READS_AHEAD = 1 << 20
 MAX_ROWS = 0xFFFF  # of a chip: their number is a u16
 # Bytes of a unit and of a row besides weights: accumulators, and the row's place in an answer.
@@ -84,7 +84,7 @@ def distribute(
 
     Chips that read weights ahead from flash while they wait do make up for it. If they send each
     other partial sums over the radio, chips with heads may leave all units to the others: then
-    fewer send sums. It is done where no chip then has more weights and caches than else.
+    fewer send sums. It is done where the fullest chip then has no more weights and caches.
 
     first: id of the first chip; vocabulary: rows of the classifier, None for all.
     """
@@ -142,7 +142,8 @@ def _heaviest(group: _Group, found: Distribution) -> int:
 
 
 def _distribute_with(group: _Group, heads: ShardingPlan, *, apart: bool = False) -> Distribution:
-    """Distributes units and rows to chips that have these heads; apart: units to those without."""
+    """Distributes units and rows to chips that have these heads; apart: gives units only to chips
+    without heads."""
     tight = _fill(group, heads, spare=0, apart=apart)
     shape = group.shape
     alike = {  # of each kind of chip one, as most are alike
@@ -245,7 +246,7 @@ def _find_room(
 
 def _fill(group: _Group, heads: ShardingPlan, spare: int, *, apart: bool) -> Distribution:
     """Distributes units and rows to chips that have these heads, as far as there is room with
-    `spare` bytes of each heap kept free; apart: units only to those without heads."""
+    `spare` bytes of each heap kept free; apart: gives units only to chips without heads."""
     strategy, shape, first = group.strategy, group.shape, group.first
     config, vocabulary = shape.config, group.vocabulary
 

@@ -109,8 +109,8 @@ def weight_bytes(config: Config, sizes: LocalSizes, rows: int, block: int = 0) -
 
 
 def alignment(config: Config, padding: int) -> int:
-    """Returns the bytes of which multipliers, and matrices behind them, take multiples; padding:
-    that of matrices (protocol/shard_layout.py)."""
+    """Returns the number of bytes to a multiple of which multipliers, and the matrices behind
+    them, are padded; padding: that of matrices (protocol/shard_layout.py)."""
     return VECTORS if config.groups else padding
 
 
@@ -195,7 +195,8 @@ def workspace_bytes(shape: Shape, sizes: LocalSizes, rows: int) -> int:
 
 
 def column_bytes(config: Config, sizes: LocalSizes, in_flash: bool) -> int:
-    """Returns the bytes of objects of a chip's matrices that take several blocks of columns."""
+    """Returns the bytes of heap of the objects for all further blocks of columns, where a chip's
+    matrices take several; in_flash: whether it has them in flash."""
     columns = [config.dim, sizes.q_size, sizes.intermediate]
     wide, heads, units = (max(0, -(-each // KERNEL_COLUMNS) - 1) for each in columns)
     kept = _KEPT_IN_FLASH if in_flash else _KEPT

@@ -50,12 +50,14 @@ class KernelCosts:
     grouped: float = 0  # multiply-accumulate with a weight in groups
     # False for stages whose STEPs wait until they are free: those are taken in by bytecode.
     takes_steps: bool = True
-    # Whether all matrices of the chip have addresses, although it has them in flash.
+    # Whether all matrices of the chip have addresses, although they are in its flash shard: then
+    # they are mapped, or in PSRAM, and native kernels take them from there.
     is_placed: bool = False
-    # Whether a chip that reads matrices into buffers has no room for native exchanges.
+    # Whether the board lacks PSRAM: beside what reads matrices into buffers, its chip then has no
+    # room for native exchanges.
     is_small: bool = False
-    # Of each block of rows of such a matrix, and of each of the block's columns, where blocks are
-    # stored by themselves.
+    # Instructions for each block of rows of a matrix that has an address, and for each of the
+    # block's columns, where blocks are stored by themselves.
     block: float = 0
     block_column: float = 0
     signed_byte: float = 0  # of a frame that is signed or verified, beyond SIGNED_AT bytes
