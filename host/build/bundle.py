@@ -100,7 +100,7 @@ def chip_files(
     padding: int = 1,
     mapping: Sequence[object] | str = "",
     *,
-    is_small: bool = False,
+    lacks_psram: bool = False,
 ) -> dict[str, bytes]:
     """Returns the content of each file by its path on the chip, including the shard, which
     split_files may move into a partition.
@@ -108,7 +108,7 @@ def chip_files(
     arch: mpy-cross's name of the processor; config: what firmware/startup.py reads; kernels: the
     machine code that the chip has besides viper's, if any; padding: of its matrices, whichever
     kernels run (protocol/shard_layout.py); mapping: what map_settings of host/hardware/mmu.py
-    returns; is_small: whether the board lacks PSRAM, and so has no room for native exchanges
+    returns; lacks_psram: whether the board lacks PSRAM, and so has no room for native exchanges
     beside what reads matrices in blocks.
     """
     columns = matrix_columns(model, shard)
@@ -132,7 +132,7 @@ def chip_files(
     files = _compile_modules(sources, arch)
     if kernels:
         is_left_out = {
-            **(parts := _list_exchange_parts(plan, shard, has_programs, is_small)),
+            **(parts := _list_exchange_parts(plan, shard, has_programs, lacks_psram)),
             **dict.fromkeys(_OF_SIGNING, not plan.link.signed),
             **dict.fromkeys(_OF_LINES, not answers_on_line),
             _PROGRAM: parts[_EXCHANGE] and not has_programs, _PLACED: not is_placed,
@@ -176,14 +176,14 @@ def _list_unused(
 
 
 def _list_exchange_parts(
-    plan: Plan, shard: Shard, has_programs: bool, is_small: bool
+    plan: Plan, shard: Shard, has_programs: bool, lacks_psram: bool
 ) -> dict[str, bool]:
     """Returns the modules for what chips exchange natively, and whether this chip does without
     each."""
     keeps_residual = plan.strategy.keeps_residual
     is_stage = plan.strategy.role == "pipeline"
     is_other = not keeps_residual or bool(shard.elements)
-    is_other |= not has_programs and (is_stage or is_small)
+    is_other |= not has_programs and (is_stage or lacks_psram)
     return {
         **dict.fromkeys(_OF_RESIDUAL, not keeps_residual),
         _EXCHANGE: is_other,

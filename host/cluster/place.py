@@ -121,7 +121,7 @@ class Place:
             kernels = None
         padding = matrix_padding(self.board.chip)
         mapping = map_settings(self.board)
-        arch, is_small = self.board.mpy_arch, not self.board.psram_kb
+        arch, lacks_psram = self.board.mpy_arch, not self.board.psram_kb
         return chip_files(
-            model, plan, shard, arch, config, kernels, padding, mapping, is_small=is_small
+            model, plan, shard, arch, config, kernels, padding, mapping, lacks_psram=lacks_psram
         )

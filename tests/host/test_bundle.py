@@ -229,7 +229,7 @@ def test_machine_code_that_knows_where_weights_lie_is_there_if_they_have_address
     expected = {"program.mpy", "serve.mpy" if reduce == "host" else "exchange.mpy"}
     found = native & {"program.mpy", "exchange.mpy", "serve.mpy"}
     assert found == (expected if has_addresses or reduce == "chips" else set())
-    small = chip_files(model, plan, plan.shards[0], "rv32imc", {}, RV32IM, is_small=True)
+    small = chip_files(model, plan, plan.shards[0], "rv32imc", {}, RV32IM, lacks_psram=True)
     assert (f"{bundle.NATIVE}/exchange.mpy" in small) == (reduce == "chips" and has_addresses)
     is_placed = has_addresses and weights != "heap"
     assert ("placed.mpy" in native) == ("firmware/placed.mpy" in files) == is_placed

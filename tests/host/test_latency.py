@@ -78,7 +78,7 @@ GROUPED = {
 # are signed: of a chip of five that reads blocks of 7,808 bytes from flash, without the copying.
 IN_BLOCKS = {False: 1_224_000, True: 2_128_000}
 # What they take more, with frames that are not signed, where bytecode exchanges.
-IN_BYTECODE = 885_000
+MORE_IN_BYTECODE = 885_000
 BY_CHIPS = {(5, 16): 2_614_283, (5, 128): 2_753_377, (5, 256): 2_864_563}
 
 
@@ -165,9 +165,9 @@ def test_instructions_of_exchanges_between_blocks_are_those_of_emulated_chips(
     modelled = sum(chip_instructions(plan, 0, each, 3, costs) - 2 * DRIVER for each in token)
     assert modelled == pytest.approx(instructions, rel=0.05)
     if not signed:
-        costs = replace(costs, is_small=True)
+        costs = replace(costs, lacks_psram=True)
         small = sum(chip_instructions(plan, 0, each, 3, costs) - 2 * DRIVER for each in token)
-        assert small - modelled == pytest.approx(IN_BYTECODE, rel=0.05)
+        assert small - modelled == pytest.approx(MORE_IN_BYTECODE, rel=0.05)
 
 
 @pytest.mark.parametrize("name", ["rv32im", "lx6", "pie"])

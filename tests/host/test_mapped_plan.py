@@ -72,13 +72,11 @@ def test_the_page_says_what_is_modelled_of_ten_boards(weights, row):
     modelled, cells = estimated.latency, r" \| (\S+)" + r" \| (\S+) s" * 4
     found = re.search(rf"^\| {re.escape(row)}.*?{cells} \|$", PAGE_TEXT, re.M)
     rate, compute, reading, links, first = map(float, found.groups())
-    assert first == pytest.approx(estimated.first_token, abs=0.5)
+    assert first == round(estimated.first_token)
     assert compute == pytest.approx(modelled.compute, abs=0.005)
     assert reading == pytest.approx(modelled.reading, abs=0.005)
     assert links == pytest.approx(modelled.links + modelled.waits, abs=0.005)
-    # Each of the three is rounded.
-    assert rate == pytest.approx(1 / (compute + reading + links), rel=0.015 * rate)
-    assert rate == pytest.approx(modelled.tokens_per_second, rel=0.03)
+    assert rate == pytest.approx(modelled.tokens_per_second, abs=0.01)
 
 
 # Of the page's table of boards, context, and tokens per second by what weights are in.

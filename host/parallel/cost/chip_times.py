@@ -107,7 +107,7 @@ def _placed(costs: KernelCosts, plan: Plan, chip: int, board: Board) -> KernelCo
     """Returns a chip's costs, with those of matrices in flash that have addresses, if it has such
     matrices and native kernels."""
     if not costs.passes or not has_addresses(plan, chip, board):
-        return replace(costs, is_small=not board.psram_kb)
+        return replace(costs, lacks_psram=not board.psram_kb)
     sizes = plan.local_sizes(plan.shards[chip])
     widest = max(plan.config.dim, sizes.q_size, sizes.intermediate)
     if not plan.block(chip):

@@ -242,7 +242,7 @@ def _exchange_calls(plan: Plan, kernels: KernelCosts) -> Calls | None:
     has_programs = kernels.takes_steps and (plan.slots == 1 or is_staged)
     if kernels.calls.served is None or not (exchanges and has_programs):
         return None
-    if kernels.is_small and is_read and not is_staged:
+    if kernels.lacks_psram and is_read and not is_staged:
         return IN_BYTECODE
     calls = ON_RADIO if plan.link.has_radio else ON_LINES
     if is_read:  # and not by stages

@@ -55,7 +55,7 @@ class KernelCosts:
     is_placed: bool = False
     # Whether the board lacks PSRAM: beside what reads matrices into buffers, its chip then has no
     # room for native exchanges.
-    is_small: bool = False
+    lacks_psram: bool = False
     # Instructions for each block of rows of a matrix that has an address, and for each of the
     # block's columns, where blocks are stored by themselves.
     block: float = 0
