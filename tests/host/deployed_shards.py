@@ -40,7 +40,7 @@ def _shards(model, plan, shard):
     file.begin()
     rescale = Rescale(file.u16(len(shard.rows)), model.classifier.rescale.shift)
     file.fill(file.header["columns"])
-    rows = file.matrix(len(shard.rows), config.dim)
+    rows = file.matrix(len(shard.rows), config.dim, 10)
     yield {"classifier": _shard(rows, rescale, 0, shard.rows, config.vocab_size)}
 
 
@@ -53,11 +53,11 @@ def _layer_shards(file, config, layer, shard):
         for name, own in owned.items()
     }
     file.fill(file.header["columns"])
-    stacked = file.matrix(len(q) + 2 * len(kv), config.dim)
+    stacked = file.matrix(len(q) + 2 * len(kv), config.dim, 5)
     rows = dict(zip("qkv", np.split(stacked, [len(q), len(q) + len(kv)]), strict=True))
-    o = file.matrix(config.dim, len(q))
-    rows["gate"], rows["up"] = np.split(file.matrix(2 * len(shard.units), config.dim), 2)
-    down = file.matrix(config.dim, len(shard.units))
+    o = file.matrix(config.dim, len(q), 6)
+    rows["gate"], rows["up"] = np.split(file.matrix(2 * len(shard.units), config.dim, 7), 2)
+    down = file.matrix(config.dim, len(shard.units), 8)
     file.fill(4)
     shards = {
         name: _shard(rows[name], rescales[name], 0, own, len(getattr(layer, name).weight))

@@ -128,7 +128,7 @@ def test_a_count_of_chips_that_cannot_be_is_refused_before_the_model_is_read(err
         (("--loss", "nan"), 2, r"argument --loss: must be in \[0, 1\), got 'nan'"),
         (("--loss", "some"), 2, r"argument --loss: must be in \[0, 1\), got 'some'"),
         (("--heap", "12Q"), 2, "argument --heap: must be a size from 4K to 32M, .*, got '12Q'"),
-        (("--heap", "-5K"), 2, "argument --heap: .*"),
+        (("--heap", "-5K"), 2, "--heap has no value: give --heap SIZE"),
         (("--heap", "160"), 2, "argument --heap: must be a size from 4K to 32M, .*, got '160'"),
         (("--heap", "1024M"), 2, "argument --heap: must be a size from 4K .*, got '1024M'"),
         (("--link", "wifi"), 2, "argument --link: invalid choice: 'wifi' .*"),
