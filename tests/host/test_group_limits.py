@@ -105,7 +105,8 @@ def write_with_scales(path: Path, kind: str, tensor: str, scales: str) -> Path:
     """A file of which some blocks of a tensor have other scales, and least values, in float16."""
     config = Config(64, 96, 1, 2, 1, len(small_tokenizer().pieces), 16)
     of = GGMLQuantizationType[kind]
-    write_gguf(random_checkpoint(config), path, small_tokenizer(), of)
+    checkpoint = random_checkpoint(config, shared=tensor != "output.weight")
+    write_gguf(checkpoint, path, small_tokenizer(), of)
     reader = GGUFReader(path, "r+")
     (found,) = (each for each in reader.tensors if each.name == tensor)
     count = 1 if kind == "Q4_0" else 2
