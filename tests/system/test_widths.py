@@ -101,8 +101,9 @@ def test_messages_go_in_as_many_frames_as_they_need(
     config: Config, chips: int, link: str, parallelism: Parallelism, signed: bool, loss: float
 ) -> None:
     model, expected = of_shape(config)
+    heap = (64 if config.dim > 1024 else 8) << 20  # a small one, for its collector is quick
     how = SimulatedChips.alike(
-        chips, link, signed=signed, loss=loss, parallelism=parallelism, heap=8 << 20
+        chips, link, signed=signed, loss=loss, parallelism=parallelism, heap=heap
     )
     with open_cluster(model, how) as started:
         executor = started.executor
