@@ -11,43 +11,22 @@ from collections.abc import Iterable
 
 from host.model.quantized import QuantizedLayer
 
-_COARSER = '''@micropython.viper
-def add_coarser(
-    residual: ptr32, v: int, acc: ptr32, multiplier: ptr16, at: int, n: int, shift: int
-):
-    """As add_rescaled; but shift is DROP larger (protocol/shard_layout.py) for each bit that the
-    residual loses before, rounded half up."""
-    multiplier = ptr16(int(multiplier) + at)
-    end = (n << 2) + int(residual)
-    low = shift >> 6
+_DOCUMENTATION = '''    """As add_rescaled; but shift is DROP larger for each bit that the
+    residual loses before, rounded half up (protocol/shard_layout.py)."""
+'''
+# Stands before the first line of add_rescaled that uses `shift`.
+_DROP = """    low = shift >> 6
     if low:
         half = 1 << low >> 1
+        end = (n << 2) + int(residual)
         v = int(residual)
         while int(residual) != end:
             residual[0] = residual[0] + half >> low
             residual = ptr32(int(residual) + 4)
         residual = ptr32(v)
         shift &= 63
-    shift -= 15
-    half = 1 << shift >> 1
-    limit = _RESIDUAL_LIMIT
-    low = 0 - limit
-    while int(residual) != end:
-        v = acc[0]
-        v = (v >> 15) * multiplier[0] + ((v & 32767) * multiplier[0] >> 15) + half >> shift
-        v = residual[0] + v
-        if v > limit:
-            v = limit
-        if v < low:
-            v = low
-        residual[0] = v
-        residual = ptr32(int(residual) + 4)
-        acc = ptr32(int(acc) + 4)
-        multiplier = ptr16(int(multiplier) + 2)
-
-
-add_rescaled = add_coarser
-'''
+"""
+_FIRST = "    shift -= 15\n"
 
 
 def gets_coarser(layers: Iterable[QuantizedLayer]) -> bool:
@@ -56,12 +35,18 @@ def gets_coarser(layers: Iterable[QuantizedLayer]) -> bool:
 
 
 def with_coarser(source: str) -> str:
-    """Returns the source of norms.py with this kernel in place of its `add_rescaled`."""
+    """Returns the source of norms.py with this kernel, made of its `add_rescaled`, in place of
+    that."""
     lines = source.splitlines(keepends=True)
-    (replaced,) = (
+    (found,) = (
         node
         for node in ast.parse(source).body
         if isinstance(node, ast.FunctionDef) and node.name == "add_rescaled"
     )
-    first = replaced.decorator_list[0].lineno
-    return "".join([*lines[: first - 1], _COARSER, *lines[replaced.end_lineno :]])
+    first, last = found.decorator_list[0].lineno - 1, found.end_lineno
+    head, text = lines[first : found.body[0].lineno - 1], lines[found.body[0].end_lineno : last]
+    body = "".join(text)
+    assert body.count(_FIRST) == 1, "add_rescaled does not use its shift as expected"
+    kernel = "".join(head).replace("add_rescaled", "add_coarser") + _DOCUMENTATION
+    kernel += body.replace(_FIRST, _DROP + _FIRST) + "\n\nadd_rescaled = add_coarser\n"
+    return "".join([*lines[:first], kernel, *lines[last:]])
