@@ -16,7 +16,8 @@ from bench import REPOSITORY
 from bench.qemu.machine import EmulationError, output
 from bench.qemu.port import firmware
 from bench.qemu.toolchain import Toolchain
-from host.build.bundle import NATIVE, TWINS, chip_files, chip_module
+from host.build.bundle import NATIVE, TWINS, chip_files
+from host.build.compilation import chip_module
 from host.build.configuration import SIMULATED_UART, configuration
 from host.build.kernels import model_kernels
 from host.build.machine_code.registry import KernelSet

@@ -27,7 +27,8 @@ from firmware.compute.weights import Weights
 from firmware.links.uart import UartLink
 from firmware.outbox import Outbox
 from firmware.roles.host_reduce import HostReduce
-from host.build.bundle import KERNELS, TWINS, chip_module, chip_source
+from host.build.bundle import KERNELS, TWINS
+from host.build.compilation import chip_module, chip_source
 from host.build.kernels import model_kernels
 from host.build.machine_code.registry import KernelSet
 from host.build.shard import matrix_columns, shard_file

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from host.cli.arguments import Parser, exit_code, model_path
+from host.cli.argument_types import model_path
+from host.cli.arguments import Parser, exit_code
 from host.cli.console import Console, track
 from host.cli.evaluation_report import list_mistakes, print_report
 from host.errors import FederationError

@@ -12,15 +12,8 @@ import sys
 from pathlib import Path
 
 from host.build.configuration import KERNELS
-from host.cli.arguments import (
-    INTERRUPTED,
-    TERMINATED,
-    Parser,
-    count_up_to,
-    exit_code,
-    line_baud,
-    model_path,
-)
+from host.cli.argument_types import count_up_to, line_baud, model_path
+from host.cli.arguments import INTERRUPTED, TERMINATED, Parser, exit_code
 from host.cli.console import Console
 from host.cli.flash_job import CHIPS, prepare_job
 from host.cli.flashing import run_job

@@ -8,8 +8,8 @@ compiler within MicroPython: tests/firmware runs both.
 import functools
 from pathlib import Path
 
-from host.build.bundle import compiled
 from host.build.coarser_kernel import with_coarser
+from host.build.compilation import compiled
 from host.build.constants import inline_constants
 from host.build.firmware_version import chip_sources
 from host.build.kernels import kernel_source

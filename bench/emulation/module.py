@@ -13,7 +13,7 @@ from bench.emulation.pie import S3
 from bench.emulation.processor import Execution, Processor
 from bench.emulation.rv32 import Rv32
 from bench.emulation.xtensa import Xtensa
-from host.build.bundle import compiled
+from host.build.compilation import compiled
 from host.build.machine_code.registry import KernelSet
 from host.model.arithmetic import Ints
 

@@ -20,7 +20,7 @@ from bench import REPOSITORY
 from bench.qemu.machine import rom_image
 from bench.qemu.port import BOARD, firmware
 from bench.qemu.toolchain import Toolchain
-from host.build.bundle import compiled
+from host.build.compilation import compiled
 from host.errors import SetupError
 from host.flashing.filesystem_image import make_filesystem
 

@@ -1,4 +1,4 @@
-"""Inspects a model, and which boards can hold it: `python -m host.model inspect`."""
+"""Finds what a model is and which boards can hold it, for `python -m host.model inspect`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
-from host.cli.console import Console
-from host.cli.matrices import describe_matrices
 from host.errors import ModelError
 from host.hardware import boards
 from host.hardware.board import Board
@@ -25,7 +22,7 @@ from host.model.quantization.quantize import quantize
 from host.model.quantized import QuantizedModel
 from host.model.ranges import Ranges
 from host.parallel.boards import BoardSet
-from host.parallel.cost.estimate import PROMPT, estimate, find_fastest
+from host.parallel.cost.estimate import estimate, find_fastest
 from host.parallel.cost.reading import FLASH
 from host.parallel.fitting import (
     explain,
@@ -37,8 +34,6 @@ from host.parallel.fitting import (
 from host.parallel.parallelism import ANYWHERE, FLASH_MAPPED
 from host.parallel.plan import Plan
 
-LINKS = ("uart", "espnow")  # the links for which numbers of chips are listed
-_SHORT = 256  # positions that a short conversation takes
 _MOST_TRIED = 20  # boards to try with weights in flash, if the model does not fit heaps
 
 
@@ -214,98 +209,3 @@ def _make_unit_ranges(layers: int) -> Ranges:
     for site, values in vars(ranges).items():
         setattr(ranges, site, np.ones_like(values) if isinstance(values, np.ndarray) else 1.0)
     return ranges
-
-
-def print_inspection(console: Console, found: Inspection) -> None:
-    """Prints the figures for people."""
-    config = found.config
-    heads = f"{config.heads} heads of {config.head_dim}, {config.kv_heads} KV heads"
-    classifier = "shared with the classifier" if found.shared_classifier else "classifier apart"
-    if found.format is Format.QUANTIZED:
-        classifier = "classifier apart, as quantizing makes it"
-    lines = {
-        "format": found.format.value,
-        "architecture": f"{found.architecture}, {config.layers} layers, dim {config.dim}, {heads},"
-        f" feed-forward {config.hidden_dim}",
-        "vocabulary": f"{config.vocab_size:,} tokens, {classifier}",
-        "context": f"{config.context:,} positions, rope base {config.rope_theta:g},"
-        f" epsilon {config.norm_eps:g}",
-        "parameters": f"{found.parameters:,}",
-        **({"weights": text} if (text := describe_matrices(config)) else {}),
-        "quantized": f"{_format_size(found.quantized_bytes)} of weights{_format_groups(found)},"
-        f" and {_format_size(found.kv_bytes)} of {'int8 ' if config.int8_kv else ''}caches for"
-        f" {found.context:,} positions, divided among the chips",
-    }
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, text in lines.items():
-        table.add_row(name, text)
-    if found.problem:
-        table.add_row("on any board", f"cannot run: {found.problem}")
-    for name, chips in () if found.problem else found.chips.items():
-        table.add_row(f"on {name}", _format_chips(chips))
-        if more := found.with_flash.get(name):
-            table.add_row(f"on {name}", f"with weights in flash {_format_chips(dict(more))}")
-    console.print(table, highlight=False)
-    if _is_too_long(found):
-        console.print(
-            f"no boards hold caches for {found.context:,} positions: --context {_SHORT} shows"
-            f" which hold {_SHORT}",
-            highlight=False,
-        )
-    if found.cluster:
-        cluster = found.cluster
-        verdict = f"does not fit: {cluster.problem}" if cluster.problem else _format_fit(cluster)
-        console.print(
-            f"{_format_count(cluster.chips)} {cluster.board}: {verdict}", highlight=False
-        )
-
-
-def _format_groups(found: Inspection) -> str:
-    if found.groups_bytes is None:
-        return ""
-    return f" ({_format_size(found.groups_bytes)} with quantize --weights groups)"
-
-
-def _is_too_long(found: Inspection) -> bool:
-    """Returns whether no boards hold the model, which they might with a shorter context."""
-    counts = [count for by_link in found.chips.values() for count in by_link.values()]
-    is_held = any(counts) or bool(found.with_flash)
-    return not (found.problem or is_held) and found.context > _SHORT
-
-
-def _format_fit(cluster: Fit) -> str:
-    if not cluster.tokens_per_second:
-        return "fits"
-    return (
-        f"fits, weights in {' and '.join(cluster.weights)}; {cluster.tokens_per_second:.2g} tokens"
-        f" a second, the first {cluster.first_token:.2g} s after a prompt of {PROMPT}, most of"
-        f" each for {cluster.limit} (modelled){_format_mapped(cluster)}"
-    )
-
-
-def _format_mapped(cluster: Fit) -> str:
-    if not cluster.mapped_rate:
-        return ""
-    return (
-        f"; {cluster.mapped_rate:.2g} with --weights flash-mapped (modelled; no real chip has"
-        " confirmed it)"
-    )
-
-
-def _format_chips(chips: dict[str, int | None]) -> str:
-    if len(set(chips.values())) > 1 or set(chips) != set(LINKS):
-        over = (f"{_format_fewest(count)} over {link}" for link, count in chips.items())
-        return ", ".join(over)
-    return _format_fewest(next(iter(chips.values())))
-
-
-def _format_fewest(count: int | None) -> str:
-    return "does not fit" if count is None else _format_count(count)
-
-
-def _format_count(count: int) -> str:
-    return f"{count} chip{'' if count == 1 else 's'}"
-
-
-def _format_size(count: int) -> str:
-    return f"{count / 1024:,.0f} KB" if count < 10 << 20 else f"{count / (1 << 20):,.0f} MB"

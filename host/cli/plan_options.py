@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from host.cli.arguments import Parser, count_from, count_up_to, line_baud, model_path
+from host.cli.argument_types import count_from, count_up_to, line_baud, model_path
+from host.cli.arguments import Parser
 from host.errors import BoardError
 from host.hardware.board import RADIO_MTUS
 from host.hardware.boards import board_names, load

@@ -6,8 +6,7 @@ import argparse
 import os
 
 from host.build.configuration import KERNELS
-from host.cli.arguments import (
-    Parser,
+from host.cli.argument_types import (
     count_from,
     count_up_to,
     draft_count,
@@ -18,6 +17,7 @@ from host.cli.arguments import (
     probability,
     temperature,
 )
+from host.cli.arguments import Parser
 from host.hardware.board import RADIO_MTUS
 from host.parallel.options import CHOICES
 from host.parallel.parallelism import (

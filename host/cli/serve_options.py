@@ -7,7 +7,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from host.cli.arguments import Parser, count_from, count_up_to, model_path
+from host.cli.argument_types import count_from, count_up_to, model_path
+from host.cli.arguments import Parser
 from host.cli.run_options import add_chip_options, add_simulation_options
 from host.cli.run_values import find_chips, find_model
 from host.cluster import cluster_file

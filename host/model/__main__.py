@@ -12,17 +12,12 @@ import sys
 # mostly wait for one another, in busy loops.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from host.cli.arguments import (
-    Parser,
-    count_from,
-    count_up_to,
-    exit_code,
-    line_baud,
-    model_path,
-)
+from host.cli.argument_types import count_from, count_up_to, line_baud, model_path
+from host.cli.arguments import Parser, exit_code
 from host.cli.console import Console
 from host.cli.fetching import get_model, print_known
-from host.cli.inspection import inspect_model, print_inspection
+from host.cli.inspection import inspect_model
+from host.cli.inspection_report import print_inspection
 from host.cli.quantizing import INT8, INT16, KV, WEIGHTS, quantize_to_file
 from host.cli.sizes import CONTEXT, print_sizes
 from host.errors import BoardError, ModelError

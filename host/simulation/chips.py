@@ -13,7 +13,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from host.build.bundle import compiled, split_files
+from host.build.bundle import split_files
+from host.build.compilation import compiled
 from host.errors import ClusterError, naming_file
 from host.private_file import open_private
 from host.setup import micropython

@@ -36,6 +36,7 @@ from protocol.messages import (
     WANTS_MASK,
     WANTS_NOTHING,
 )
+from tests.bench.exchange_core import Exchanging
 from tests.bench.exchanged import (
     ANSWER,
     ATTENTION,
@@ -50,7 +51,6 @@ from tests.bench.exchanged import (
     OTHER,
     ROOM,
     ROWS,
-    Exchanging,
     Python,
 )
 

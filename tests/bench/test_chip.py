@@ -33,12 +33,12 @@ def test_requests_are_those_of_the_reference(model) -> None:
     assert len(recorded) == 3 * (2 * model.config.layers + 1)
     reference = Reference(model)
     logits = [reference.step([token])[0] for token in (1, 5)]
-    told = [request for request in recorded if request.phase == PHASE_VOCABULARY]
-    assert [request.position for request in told] == [0, 1, 2]
-    assert np.array_equal(told[0].answer, logits[0])
-    assert np.array_equal(told[1].answer, logits[1])
+    scored = [request for request in recorded if request.phase == PHASE_VOCABULARY]
+    assert [request.position for request in scored] == [0, 1, 2]
+    assert np.array_equal(scored[0].answer, logits[0])
+    assert np.array_equal(scored[1].answer, logits[1])
     # The third token is the likeliest after the two that were given.
-    assert np.array_equal(told[2].answer, reference.step([int(np.argmax(logits[1]))])[0])
+    assert np.array_equal(scored[2].answer, reference.step([int(np.argmax(logits[1]))])[0])
 
 
 def test_a_request_is_a_frame_for_all_chips() -> None:
@@ -47,9 +47,9 @@ def test_a_request_is_a_frame_for_all_chips() -> None:
     assert encoded.count(0) == 1 and encoded.endswith(b"\0")
     frame = bytearray(decode_frame(encoded[:-1]))
     length = verify_frame(frame, len(frame))
-    told = decode_compute(bytes(frame[HEADER_SIZE : HEADER_SIZE + length]))
-    assert (told.layer, told.phase, told.position, told.count) == (2, 1, 7, 1)
-    assert np.array_equal(np.frombuffer(told.data, "<i2"), x)
+    compute = decode_compute(bytes(frame[HEADER_SIZE : HEADER_SIZE + length]))
+    assert (compute.layer, compute.phase, compute.position, compute.count) == (2, 1, 7, 1)
+    assert np.array_equal(np.frombuffer(compute.data, "<i2"), x)
     assert frame[DST] == BROADCAST
 
 

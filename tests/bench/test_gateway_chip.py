@@ -55,14 +55,14 @@ class Federation:
         self.taken = list(records)
         made: list[Measured] = []
         for record in (record for record in records if record.measured):
-            told = [run[len(made) // 2].answer for run in self.answers]
+            answers = [run[len(made) // 2].answer for run in self.answers]
             if record.on_radio:
-                use = RadioUse(0, len([said for said in told[1:] if said]), 1, b"")
-                line = self.spoil(b"", b"".join(told))[1]
+                use = RadioUse(0, len([said for said in answers[1:] if said]), 1, b"")
+                line = self.spoil(b"", b"".join(answers))[1]
                 made.append(Measured(300, 16, line, radio=use))
             else:
                 sent = self.spoil(decode_frame(record.frame[:-1]), b"")[0]
-                made.append(Measured(1000, 8, told[0], radio=RadioUse(1, 0, 1, sent)))
+                made.append(Measured(1000, 8, answers[0], radio=RadioUse(1, 0, 1, sent)))
         return made
 
 
@@ -132,10 +132,10 @@ def test_a_model_with_longer_frames_has_no_gateway_and_that_is_said(
 ) -> None:
     monkeypatch.setattr(parts, "CHIPS", (1, CHIPS))
     console = Console(record=True, file=io.StringIO())
-    for size, told in ((249, "tiny: no gateway: its frames are too long"), (40, "a gateway emul")):
+    for size, text in ((249, "tiny: no gateway: its frames are too long"), (40, "a gateway emul")):
         federation = Federation(monkeypatch, size)
         rows = list(parts._gateway(parts.Subject("tiny", federation.model), federation, console))
-        assert told in console.export_text()
+        assert text in console.export_text()
         assert bool(rows) == (size == 40)
 
 

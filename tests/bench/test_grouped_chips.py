@@ -12,7 +12,7 @@ from bench.recording import record
 from host.build.machine_code.registry import LX6, PIE, RV32IM, KernelSet
 from host.model.quantized import QuantizedModel
 from host.model.tokenizers.bpe import BOS
-from tests.host.test_latency import GROUPED, wider_in_groups
+from tests.host.test_instructions import GROUPED, wider_in_groups
 
 POSITION = 16
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.emulation.mpy import MpyError, architecture, native_functions
-from host.build.bundle import compiled
+from host.build.compilation import compiled
 
 SOURCE = """
 import micropython

@@ -13,8 +13,9 @@ from bench.qemu.machine import output
 from bench.qemu.port import firmware
 from bench.qemu.toolchain import Toolchain
 from bench.recording import SESSION_KEY, Request, line_frame, requests
-from host.build.bundle import KERNELS, PASS_KERNELS, TWINS, chip_module, native_files
+from host.build.bundle import KERNELS, PASS_KERNELS, TWINS, native_files
 from host.build.coarser_kernel import with_coarser
+from host.build.compilation import chip_module
 from host.build.firmware_version import chip_sources
 from host.build.kernels import kernel_source
 from host.build.machine_code.registry import RV32IM
@@ -48,7 +49,7 @@ from protocol.messages import (
     POSITION,
     SEQUENCE_ID,
 )
-from tests.host.test_groups import grouped_checkpoint, grouped_model
+from tests.host.grouped_models import grouped_checkpoint, grouped_model
 from tests.simulation.launch import REPOSITORY
 
 # Column counts and head sizes of the shipped model, stories260K, stories15M and SmolLM2-135M, on
@@ -221,7 +222,7 @@ def test_mapped_weights_take_no_more_than_those_in_the_heap(
 def test_programs_of_mapped_weights_prove_right_where_chips_all_gather(
     qemu: Path, monkeypatch: pytest.MonkeyPatch, grouped: bool
 ) -> None:
-    """At the start, in every layer; a wrong one would be told, and not be run."""
+    """At the start, in every layer; a wrong one would be reported, and not be run."""
     monkeypatch.setattr(flash, "BLOCK", 512)
     model = load_model(bounds.SHIPPED).quantize()
     if grouped:

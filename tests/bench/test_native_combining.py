@@ -233,15 +233,15 @@ def test_a_gateway_combines_what_comes_on_the_air_as_without_native_kernels(
     for record in on_air(frames_of(bench, plan, 7), senders, random):
         records += [replace(record, measured=True)]
         records += [Record(b"", measured=True, on_radio=True)] * 2
-    told = []
+    written = []
     for kernels in (None, RV32IM):
         emulator = Emulator(qemu, kernels)
         runs = emulator.runs(model, plan, plan.shards[0], records, key=key)
         assert emulator.started.startswith("exchanging" if kernels else "")
-        told.append([run.radio.sent for run in runs if run.radio])
-        # What the line has is told until something else comes on it.
-        told.append([run.answer for run in runs[::3]])
-    viper, answers, *native = told
+        written.append([run.radio.sent for run in runs if run.radio])
+        # What the line had last is reported until it has something else.
+        written.append([run.answer for run in runs[::3]])
+    viper, answers, *native = written
     assert native == [viper, answers]
     assert len(b"".join(viper)) > 2 * _TOKENS * model.config.layers * 60
     assert sum(map(bool, answers)) >= _TOKENS

@@ -31,6 +31,7 @@ from host.build.machine_code.xtensa_common import xtensa_core_of
 from protocol.auth import LAST_COUNTER, Signer
 from protocol.frame import DST, SEQUENCE, SRC, TYPE, append_trailer, verify_frame
 from protocol.message_types import REPAIR
+from tests.bench.exchange_core import Exchanging, InBlocks
 from tests.bench.exchanged import (
     CHIP,
     DIM,
@@ -42,8 +43,6 @@ from tests.bench.exchanged import (
     OTHER,
     PIECES,
     ROWS,
-    Exchanging,
-    InBlocks,
     Python,
     contribution,
     payload_of,

@@ -32,6 +32,7 @@ from protocol.messages import (
     WANTS_LOGITS,
     WANTS_NOTHING,
 )
+from tests.bench.exchange_core import Exchanging
 from tests.bench.exchanged import (
     ANSWER,
     CHIP,
@@ -42,7 +43,6 @@ from tests.bench.exchanged import (
     LONGEST,
     OTHER,
     ROWS,
-    Exchanging,
     Python,
     contribution,
     payload_of,

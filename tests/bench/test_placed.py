@@ -18,7 +18,7 @@ from bench.plans import tensor_plan
 from bench.program_chip import ProgramChip, _firmware
 from bench.recording import record
 from bench.virtual.model import as_checkpoint, draw_weights
-from host.build.bundle import compiled
+from host.build.compilation import compiled
 from host.build.machine_code.registry import PIE
 from host.build.pass_kernels import pass_kernel
 from host.build.row_kernels import row_kernel
@@ -30,7 +30,7 @@ from protocol.flash_layout import rows_bytes, rows_in_block
 from protocol.messages import PHASE_VOCABULARY
 from protocol.shard_layout import VECTORS
 from tests.firmware.flash_chips import MemoryPartition, has_partitions, settings_of
-from tests.host.test_groups import grouped_checkpoint, grouped_model
+from tests.host.grouped_models import grouped_checkpoint, grouped_model
 from tests.simulation.launch import REPOSITORY
 
 # One chip's q, k and v, gate and up, and vocabulary have several blocks, the others one.

@@ -148,7 +148,7 @@ def sent(
     emulator = Emulator(qemu, kernels)
     runs = emulator.runs(model, plan, plan.shards[chip], polls, key=key)
     assert emulator.started == ("exchanging" if kernels else "")
-    # What the line has is told until something else comes on it.
+    # What the line had last is reported until it has something else.
     said = b""
     for run, following in zip(runs, [*polls[1:], Record(b"")], strict=True):
         said += b"" if following.on_radio else run.answer

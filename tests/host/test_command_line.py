@@ -10,14 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from host.__main__ import main as overview
-from host.cli.arguments import (
-    Parser,
-    count_up_to,
-    end_at_signals,
-    exit_code,
-    heap_size,
-    probability,
-)
+from host.cli.argument_types import count_up_to, heap_size, probability
+from host.cli.arguments import Parser, end_at_signals, exit_code
 from host.cli.console import Console
 from tests.simulation.launch import REPOSITORY
 

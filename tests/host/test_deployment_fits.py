@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from host.build.bundle import compiled
+from host.build.compilation import compiled
 from host.cluster.place import Place
 from host.flashing.filesystem_image import make_filesystem, used_segments
 from host.generation.command_tables import load_commands

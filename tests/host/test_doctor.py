@@ -7,7 +7,7 @@ import pytest
 import serial
 
 from host import doctor
-from host.build.bundle import chip_module
+from host.build.compilation import chip_module
 from host.build.packages import chip_path
 from host.cluster.cluster_file import change
 from host.diagnosis import examination, node

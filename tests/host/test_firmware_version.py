@@ -15,7 +15,9 @@ from host.build.firmware_version import (
 )
 from tests.simulation.launch import REPOSITORY
 
-BUNDLE = REPOSITORY / "host" / "build" / "bundle.py"
+BUNDLE, COMPILATION = (
+    (REPOSITORY / "host" / "build" / name).read_text() for name in ("bundle.py", "compilation.py")
+)
 
 
 @pytest.fixture
@@ -58,7 +60,9 @@ def test_another_name_makes_another(version, tmp_path):
     assert version() != firmware_version()
 
 
-@pytest.mark.parametrize("path", ["protocol/message.py", "host/build/bundle.py"])
+@pytest.mark.parametrize(
+    "path", ["protocol/message.py", "host/build/bundle.py", "host/build/compilation.py"]
+)
 def test_a_change_of_the_host_s_own_does_not(version, tmp_path, path):
     with open(tmp_path / path, "a") as file:
         file.write("# changed")
@@ -68,7 +72,7 @@ def test_a_change_of_the_host_s_own_does_not(version, tmp_path, path):
 def test_the_generators_are_all_that_make_kernels():
     """What a chip's sources go through and kernels are made by, and what these import of their
     folder."""
-    changes = re.search(r"^_CHANGES = \((.*?)\)", BUNDLE.read_text(), re.MULTILINE | re.DOTALL)
+    changes = re.search(r"^_CHANGES = \((.*?)\)", COMPILATION, re.MULTILINE | re.DOTALL)
     made = ["model_kernels", "pass_source", "with_coarser", *re.findall(r"\w+", changes[1])]
     found, left = set(), {_module_of(name) for name in made}
     while left:
@@ -81,9 +85,9 @@ def test_the_generators_are_all_that_make_kernels():
 
 
 def _module_of(name):
-    """The module that the bundle imports a function from."""
+    """The module that a function is imported from, which makes or changes sources."""
     pattern = rf"^from host\.build\.(\w+) import [^\n]*\b{name}\b"
-    return re.search(pattern, BUNDLE.read_text(), re.MULTILINE)[1]
+    return re.search(pattern, BUNDLE + COMPILATION, re.MULTILINE)[1]
 
 
 def test_the_sources_are_those_that_chips_import():

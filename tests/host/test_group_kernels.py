@@ -17,7 +17,7 @@ from host.model.arithmetic import grouped_matvec
 from host.model.groups import COLUMNS, MOST_LEAST, MOST_WEIGHT, unpack
 from host.parallel.heap import GROUPS_CODE
 from protocol.shard_layout import PAIRS, VECTORS
-from tests.host.test_groups import draw_packed
+from tests.host.grouped_models import draw_packed
 from tests.simulation.launch import REPOSITORY
 
 GUARD = -0x5A5A5A5B

@@ -18,9 +18,9 @@ from host.model.quantization.massive import calibrate
 from host.model.quantization.quantize import quantize
 from host.model.quantized import QuantizedModel
 from host.model.reference import Reference
+from tests.host.grouped_models import MATRICES, grouped_checkpoint
 from tests.host.model_files import small_tokenizer, write_gguf
 from tests.host.quantized_limits import assert_limits
-from tests.host.test_groups import MATRICES, grouped_checkpoint
 from tests.host.test_reference import PlainModel
 from tests.host.tiny import random_checkpoint
 

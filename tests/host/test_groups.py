@@ -1,74 +1,35 @@
 """Weights in groups of four bits: packing, exact sums, rounding, quantizing, files, commands."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from gguf import GGMLQuantizationType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.cli import quantizing
-from host.model import arithmetic, loading
-from host.model.__main__ import main
+from host.model import arithmetic
 from host.model.arithmetic import ACCUMULATOR_LIMIT, INT16_LIMIT
-from host.model.checkpoint import Checkpoint, Config, quantized_bytes
 from host.model.float_model import FloatModel
 from host.model.groups import COLUMNS, LEVELS, MOST_LEAST, MOST_STEP, MOST_WEIGHT, pack, unpack
-from host.model.own_text import own_text_path
 from host.model.quantization.copies import CopiedUnits, choose_copies
 from host.model.quantization.group_rows import GroupRows, _choose_levels, find_grouped
 from host.model.quantization.massive import calibrate
 from host.model.quantization.quantize import quantize, sample_calibration
 from host.model.quantization.rounding import Moments, round_rows
-from host.model.quantized import Linear, QuantizedModel
+from host.model.quantized import Linear
 from host.model.reference import Reference
 from host.parallel.layers import RowParallelLinear
-from host.parallel.partition import partition
-from host.plan import main as plan_main
-from tests.host.model_files import small_tokenizer, write_gguf
-from tests.host.small_models import write_model
+from tests.host.grouped_models import (
+    CONFIG,
+    MATRICES,
+    draw_packed,
+    grouped_checkpoint,
+    grouped_model,
+)
 from tests.host.test_reference import TOKENS, PlainModel
 from tests.host.tiny import random_checkpoint
 
-CONFIG = Config(
-    dim=64, hidden_dim=96, layers=2, heads=2, kv_heads=1, vocab_size=40, context=16
-)
-MATRICES = ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
 seeds = st.integers(0, 2**32 - 1)
-
-
-def draw_packed(
-    random: np.random.Generator, rows: int, groups: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    numbers = random.integers(0, LEVELS, (rows, groups * COLUMNS))
-    steps = random.integers(0, MOST_STEP + 1, (rows, groups))
-    leasts = random.integers(-MOST_LEAST, MOST_LEAST + 1, (rows, groups))
-    # As much of the range of a group as weights may take.
-    most = np.minimum((MOST_WEIGHT - leasts) // np.maximum(steps, 1), LEVELS - 1)
-    return np.minimum(numbers, np.repeat(most, COLUMNS, axis=1)), steps, leasts
-
-
-def grouped_checkpoint(config: Config = CONFIG, seed: int = 0) -> Checkpoint:
-    """A random one whose matrices lie on 16 even values in each group, as a file's of Q4_1, but
-    for those without whole groups."""
-    checkpoint = random_checkpoint(config, seed=seed)
-    for name in MATRICES:
-        matrix = getattr(checkpoint, name)
-        if matrix.shape[-1] % COLUMNS:
-            continue
-        groups = matrix.reshape(*matrix.shape[:-1], -1, COLUMNS)
-        least = groups.min(axis=-1, keepdims=True)
-        step = (groups.max(axis=-1, keepdims=True) - least) / (LEVELS - 1)
-        matrix[:] = (np.round((groups - least) / step) * step + least).reshape(matrix.shape)
-    return checkpoint
-
-
-def grouped_model(checkpoint: Checkpoint) -> QuantizedModel:
-    model = FloatModel(checkpoint)
-    grouped = find_grouped(checkpoint)
-    return quantize(*calibrate(checkpoint, model, sample_calibration(model), grouped=grouped))
 
 
 @given(seeds, st.integers(1, 4), st.integers(1, 4))
@@ -234,72 +195,3 @@ def test_copies_behind_leave_the_units_before_as_they_are() -> None:
     logits = [FloatModel(form).logits(TOKENS) for form in (behind, beside, checkpoint)]
     np.testing.assert_allclose(logits[0], logits[2], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(logits[1], logits[2], rtol=1e-4, atol=1e-5)
-
-
-def write_grouped(folder: Path, config: Config) -> Path:
-    return write_gguf(grouped_checkpoint(config), folder / "m.gguf", small_tokenizer())
-
-
-def test_the_command_keeps_groups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = replace(CONFIG, vocab_size=len(small_tokenizer().pieces))
-    path, output = write_grouped(tmp_path, config), tmp_path / "m.q"
-    assert main(["quantize", str(path), "-o", str(output), "--weights", "groups"]) == 0
-    printed = " ".join(capsys.readouterr().err.split())
-    said = (
-        "weights: 5.5 bits each, with all scales: groups of 4 bits in queries, keys, values,"
-        " attention output, gate, up, down; int8 in classifier"
-    )
-    assert said in printed
-    model = loading.load_model(output).quantize()
-    assert model.config.grouped == frozenset(MATRICES)
-    whole = quantized_bytes(replace(model.config, groups=None))
-    matrices = sum(getattr(grouped_checkpoint(config), name).size for name in MATRICES)
-    assert whole - quantized_bytes(model.config) == matrices - matrices // COLUMNS * 18
-    for shard in partition(model, 2, None).shards:
-        assert shard.units.start % COLUMNS == shard.units.stop % COLUMNS == 0
-    assert main(["inspect", str(output)]) == 0
-    assert said.replace(":", "", 1) in " ".join(capsys.readouterr().out.split())
-    assert main(["inspect", str(path)]) == 0
-    size = f"{quantized_bytes(model.config) / 1024:.0f} KB with quantize --weights groups)"
-    assert size in " ".join(capsys.readouterr().out.split())
-    cluster = ["--chips", "2", "--board", "esp32s3", "--link", "uart"]
-    assert plan_main([*cluster, "--model", str(output)]) == 0
-    assert said in " ".join(capsys.readouterr().out.split())
-
-
-@pytest.mark.parametrize("kind", ["F32", "F16", "Q5_0", "Q8_0", "folder", "llama2c"])
-def test_a_model_without_groups_is_refused(
-    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = replace(CONFIG, vocab_size=len(small_tokenizer().pieces))
-    if kind in ("folder", "llama2c"):
-        path = write_model(kind, tmp_path, config)
-    else:
-        of = GGMLQuantizationType[kind]
-        checkpoint = random_checkpoint(config)
-        path = write_gguf(checkpoint, tmp_path / "m.gguf", small_tokenizer(), of)
-    output = tmp_path / "m.q"
-    assert main(["quantize", str(path), "-o", str(output), "--weights", "groups"]) == 1
-    printed = capsys.readouterr().err
-    assert printed.startswith(f"error: {path}: has no matrix in groups of 4 bits")
-    assert printed.count("\n") == 1 and not output.exists()
-
-
-def test_an_interruption_leaves_both_older_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whenever Ctrl-C comes, a model is not beside texts of another one."""
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    config = replace(CONFIG, vocab_size=len(small_tokenizer().pieces))
-    path, output = write_grouped(tmp_path, config), tmp_path / "m.q"
-    drafts = own_text_path(output)
-    output.write_bytes(b"older"), drafts.write_bytes(b"older")
-    for step in ("calibrate", "quantize", "measure_quality", "write_own_text"):
-        with monkeypatch.context() as changed:
-            changed.setattr(quantizing, step, interrupted)
-            assert main(["quantize", str(path), "-o", str(output), "--weights", "groups"]) == 130
-        assert output.read_bytes() == drafts.read_bytes() == b"older"
-    assert len(list(tmp_path.iterdir())) == 3

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from host.cli.console import Console
-from host.cli.inspection import find_fewest_chips, inspect_model, print_inspection
+from host.cli.inspection import find_fewest_chips, inspect_model
+from host.cli.inspection_report import print_inspection
 from host.hardware import boards
 from host.model import loading
 from host.model.__main__ import main
@@ -184,5 +185,5 @@ def test_a_context_too_long_for_all_boards_is_told_how_to_shorten(
         problem=problem,
     )
     print_inspection(Console(width=200), found)
-    told = "no boards hold caches for 8,192 positions: --context 256 shows which hold 256"
-    assert (told in capsys.readouterr().out) == says
+    advice = "no boards hold caches for 8,192 positions: --context 256 shows which hold 256"
+    assert (advice in capsys.readouterr().out) == says

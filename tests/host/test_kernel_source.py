@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.build import bundle
+from host.build import compilation
 from host.build.kernels import MAX_COLUMNS, column_blocks, kernel_source
 
 ARCHES = ("x86", "xtensawin", "rv32imc")
@@ -78,12 +78,12 @@ def test_the_order_of_columns_does_not_matter() -> None:
 def test_kernels_of_any_size_compile(
     arch: str, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundle, "_CACHE", tmp_path)
+    monkeypatch.setattr(compilation, "_CACHE", tmp_path)
     sizes = [*range(2, 129, 2), 194, 256, 1022]
     for i, head_dim in list(enumerate(sizes))[::step]:
         # Every number of columns to 400 is of one size, a few of each.
         columns = range(1 + i, 401, len(sizes))
         source = kernel_source(columns, head_dim, int8_kv=i % 2 > 0)
-        mpy = bundle.compiled(source.encode(), "k.py", arch)
+        mpy = compilation.compiled(source.encode(), "k.py", arch)
         assert mpy[:2] == b"M\x06"
         assert mpy[2] >> 2 & 0x0F == {"x86": 1, "xtensawin": 10, "rv32imc": 11}[arch]

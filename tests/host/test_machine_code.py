@@ -9,7 +9,8 @@ import pytest
 from bench.emulation.mpy import machine_code
 from bench.native import NATIVE_SETS
 from firmware.roles import handover
-from host.build.bundle import NATIVE, chip_files, chip_module
+from host.build.bundle import NATIVE, chip_files
+from host.build.compilation import chip_module
 from host.build.machine_code import exchange_words
 from host.build.machine_code.exchange_words import STAGE_WORDS
 from host.build.machine_code.exchange_words import WORDS as EXCHANGE_WORDS

@@ -25,7 +25,7 @@ from host.parallel.refusal import DoesNotFit
 from host.parallel.strategies import find_strategy
 from protocol.shard_layout import VECTORS
 from tests.heap_use import kept_bytes
-from tests.host.test_groups import grouped_checkpoint, grouped_model
+from tests.host.grouped_models import grouped_checkpoint, grouped_model
 from tests.host.tiny import random_checkpoint
 from tests.plans import stages_of, tensor_plan
 

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from host.build.bundle import compiled
+from host.build.compilation import compiled
 from host.build.machine_code.mpy import MpyError, replace_code, viper_functions
 from host.build.machine_code.registry import RV32IM
 from host.setup import micropython

@@ -9,7 +9,7 @@ import subprocess
 import capstone
 import pytest
 
-from host.build.bundle import compiled
+from host.build.compilation import compiled
 from host.build.kernels import kernel_source
 from host.build.machine_code import rv32, rv32_core
 from host.build.machine_code.assembler import AssemblyError

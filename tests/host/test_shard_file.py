@@ -15,9 +15,10 @@ from host.build.shard import matrix_columns, shard_file, stored_matrix
 from host.model.checkpoint import Config
 from host.model.quantization.quantize import quantize
 from host.parallel.parallelism import REDUCERS
+from tests.host.grouped_models import grouped_checkpoint, grouped_model
 from tests.host.random_models import configs
-from tests.host.shard_reader import NUMBERS, ShardReader, assert_merges, head_rows
-from tests.host.test_groups import grouped_checkpoint, grouped_model
+from tests.host.shard_merger import assert_merges
+from tests.host.shard_reader import NUMBERS, ShardReader, head_rows
 from tests.host.tiny import TINY, random_checkpoint
 from tests.plans import tensor_plan
 

@@ -175,10 +175,10 @@ def test_an_access_that_hangs_is_taken_for_a_crash(start):
     """The watchdog is set for the attempt, and to an hour after it. Any end of the machine's name
     will do."""
     mapping = map_settings(load("esp32"), is_simulated=True)
-    told = ["version", *mapping[1:]]
-    _, _, said = start(asked=told)
+    expected = ["version", *mapping[1:]]
+    _, _, said = start(asked=expected)
     assert [each[0] for each in said] == ["mapped, [120000, 3600000]"] * 2
-    _, _, said = start(asked=told, fault="wrong", sha="11" * 32)
+    _, _, said = start(asked=expected, fault="wrong", sha="11" * 32)
     assert all(each[0].endswith("), [120000, 3600000]") for each in said)
 
 

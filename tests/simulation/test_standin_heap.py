@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from host.build.bundle import compiled
+from host.build.compilation import compiled
 from host.hardware.ram import STANDINS, planned
 from host.setup.micropython import native_arch
 from host.simulation.hub import HubProcess

@@ -1,6 +1,6 @@
 """Simulated chips with firmware that was changed for a test."""
 
-from host.build.bundle import chip_module
+from host.build.compilation import chip_module
 from host.build.packages import chip_path
 from host.launch import simulated
 from tests.simulation.launch import REPOSITORY

@@ -7,7 +7,8 @@ import subprocess
 import termios
 import tty
 
-from host.build.bundle import chip_files, compiled
+from host.build.bundle import chip_files
+from host.build.compilation import compiled
 from host.build.configuration import (
     REPL_MTU,
     REPL_UART,

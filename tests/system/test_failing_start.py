@@ -5,7 +5,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from host.build.bundle import KERNELS, chip_module
+from host.build.bundle import KERNELS
+from host.build.compilation import chip_module
 from host.build.kernels import kernel_source
 from host.build.packages import chip_path
 from host.errors import ClusterError

@@ -14,7 +14,7 @@ from host.parallel.parallelism import HOST_REDUCE, LINKS
 from host.parallel.strategies import STRATEGIES
 from host.parallel.strategies.pipeline import STRATEGY as PIPELINE
 from tests.cover import Cover
-from tests.host.test_groups import CONFIG, MATRICES, grouped_checkpoint, grouped_model
+from tests.host.grouped_models import CONFIG, MATRICES, grouped_checkpoint, grouped_model
 from tests.simulation.native_standins import standin
 from tests.system.test_every_mode import STARS, name_of
 from tests.system.test_int8_caches import ONE, SEVERAL, TOKENS, assert_same_logits

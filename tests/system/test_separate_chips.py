@@ -9,7 +9,7 @@ from host.launch import SimulatedChips, open_cluster
 from host.model.quantization.quantize import quantize
 from host.model.reference import Reference
 from host.parallel.parallelism import ALL_REDUCE, hybrid
-from tests.host.test_groups import CONFIG, grouped_checkpoint, grouped_model
+from tests.host.grouped_models import CONFIG, grouped_checkpoint, grouped_model
 from tests.host.tiny import TINY, random_checkpoint
 from tests.system.test_int8_caches import TOKENS
 

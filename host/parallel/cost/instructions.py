@@ -1,8 +1,8 @@
 """How many instructions a chip executes for a token, modelled from counts of emulated chips.
 
 The counts are those of `python -m bench`, of whole chips with stories260K's shapes and of kernels
-by themselves; tests/host/test_latency.py compares the model with them. Garbage collection is left
-out.
+by themselves; tests/host/test_instructions.py compares the model with them. Garbage collection is
+left out.
 """
 
 from __future__ import annotations

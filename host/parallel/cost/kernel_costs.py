@@ -1,7 +1,7 @@
 """How many instructions a chip's kernels take for each unit of work, and what is between them.
 
 The counts are those of `python -m bench`, of whole chips and of kernels by themselves;
-tests/host/test_latency.py compares the model that is made of them with emulated chips.
+tests/host/test_instructions.py compares the model that is made of them with emulated chips.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import hardware
 from micropython import const
 
 _HALF = const(0x20000000)
-# The timer's milliseconds for each of the clock's, as bench/qemu/boards.py is told.
+# The timer's milliseconds for each of the clock's, as bench/qemu/boards.py is given.
 _SLOWER = const(1)
 
 _slept = [0]  # milliseconds that the clock would have missed
